@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-2-Clause
+.DEFAULT_GOAL := help
+.PHONY: help deps demo test test-unit test-live lint fmt verifier package bench
+
+CARGO ?= cargo
+
+# Tests and the demo load BPF programs. Unless run by root, cargo builds as the
+# user and starts what it built through sudo.
+ifneq ($(shell id -u),0)
+TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+export CARGO_TARGET_$(TRIPLE)_RUNNER ?= sudo -E
+endif
+
+C_SOURCES = $(wildcard src/bpf/*.[ch] include/ebph/*.h include/vmlinux/*.h tests/programs/*.[ch] examples/programs/*.[ch])
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+deps: ## install what the build needs (Debian, Ubuntu; names it elsewhere)
+	@scripts/deps.sh
+
+demo: deps ## learn a small program, then catch it doing something else
+	@scripts/demo.sh
+
+test: deps ## every test: unit, documentation, differential, live kernel
+	$(CARGO) test --locked
+
+test-unit: deps ## the tests that need no privileges
+	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --doc
+
+test-live: deps ## the live kernel tests alone
+	$(CARGO) build --locked --examples
+	$(CARGO) test --locked --test live
+
+lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	clang-format --dry-run -Werror $(C_SOURCES)
+	scripts/bpf-compile.sh x86 arm64
+
+fmt: ## format Rust and C
+	$(CARGO) fmt
+	clang-format -i $(C_SOURCES)
+
+verifier: deps ## instructions that the verifier walked, per program
+	$(CARGO) test --locked --test live -- --exact verifier::instruction_counts --nocapture
+
+bench: deps ## what a monitored call costs
+	$(CARGO) bench --locked
+
+package: deps ## pack the crate and build what was packed
+	$(CARGO) package --locked --allow-dirty

@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Makes sure that what the build needs is there, and installs what is missing on
+# Debian and Ubuntu. Elsewhere it prints what to install. Quick when nothing is.
+set -eu
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+
+missing=
+need() { # need PACKAGE CHECK...
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+has() { command -v "$1"; }
+library() { pkg-config --exists "$1" || [ -e "/usr/include/$2" ]; }
+
+need clang has clang
+need clang-format has clang-format
+need gcc has gcc
+need make has make
+need libc6-dev test -e /usr/include/stdio.h
+need pkg-config has pkg-config
+need libelf-dev library libelf libelf.h
+need zlib1g-dev library zlib zlib.h
+need bsdutils has script
+
+if [ -n "$missing" ]; then
+	if ! command -v apt-get >/dev/null; then
+		say "missing:$missing (these are the names on Debian). Install the like of them:"
+		say "  Fedora:  dnf install clang clang-tools-extra gcc make glibc-devel pkgconf elfutils-libelf-devel zlib-devel util-linux"
+		say "  Arch:    pacman -S clang gcc make pkgconf libelf zlib util-linux"
+		say "  Alpine:  apk add clang clang-extra-tools gcc make musl-dev linux-headers pkgconf elfutils-dev zlib-dev util-linux"
+		exit 1
+	fi
+	sudo=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || { say "missing:$missing; run as root: apt-get install$missing"; exit 1; }
+		sudo=sudo
+	fi
+	say "installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	# shellcheck disable=SC2086 # a list of packages, and an empty sudo for root
+	$sudo apt-get install -y --no-install-recommends $missing ||
+		{ $sudo apt-get update && $sudo apt-get install -y --no-install-recommends $missing; }
+fi
+
+if ! command -v cargo >/dev/null; then
+	say "no Rust toolchain: see https://rustup.rs, or install your system's cargo (1.88 or newer)"
+	exit 1
+fi

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Events: what is sent, to say what, and when not to. */
+#ifndef EBPH_EVENT_BPF_H
+#define EBPH_EVENT_BPF_H
+
+enum {
+	NS_PER_SEC = 1000000000,
+	TOLD_SLOTS = 1,
+	TOLD_ROWS = 2,
+};
+
+/* A pid as the monitor's own namespace sees it; 0: not at all. */
+static __always_inline u32 pid__here(struct pid *pid)
+{
+	struct upid *at;
+	u32 level = globals.self_level;
+
+	if (!pid || BPF_CORE_READ(pid, level) < level)
+		return 0;
+	at = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	     level * bpf_core_type_size(struct upid);
+	if (BPF_CORE_READ(at, ns, ns.inum) != globals.self_ns)
+		return 0;
+	return BPF_CORE_READ(at, nr);
+}
+
+static __always_inline u32 task__pid(struct task_struct *task)
+{
+	return pid__here(BPF_CORE_READ(task, thread_pid));
+}
+
+__noinline int event__actor(struct ebph_actor *a)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct cred *cred = task->cred;
+	struct task_struct *leader = task->group_leader;
+
+	if (!a)
+		return 0;
+	a->start = leader->start_boottime;
+	a->cgroup_id = bpf_get_current_cgroup_id();
+	a->pid = task__pid(leader);
+	a->tid = task__pid(task);
+	a->ppid = task__pid(BPF_CORE_READ(leader, real_parent, group_leader));
+	a->uid = cred->uid.val;
+	a->euid = cred->euid.val;
+	a->gid = cred->gid.val;
+	a->egid = cred->egid.val;
+	a->pad = 0;
+	if (bpf_get_current_comm(a->comm, sizeof(a->comm)))
+		count(failed_read);
+	return 0;
+}
+
+__noinline int event__view(struct ebph_view *v, struct ebph_profile *p, u32 slot)
+{
+	u64 state;
+
+	if (!v || !p)
+		return 0;
+	state = profile__state(p);
+	v->key = p->key;
+	v->train_count = p->train_count;
+	v->last_mod_count = p->last_mod_count;
+	v->sequences = state >> 8;
+	v->anomalies = p->anomalies;
+	v->normal_time = p->normal_time;
+	v->created = p->created;
+	v->state = state & EBPH_STATE_MASK;
+	v->flags = p->flags;
+	v->slot = slot;
+	v->generation = p->generation;
+	return 0;
+}
+
+static __always_inline bool event__wanted(u32 kind)
+{
+	return globals.limits.event_mask >> kind & 1;
+}
+
+static __always_inline void *event__reserve(u32 size)
+{
+	void *e = bpf_ringbuf_reserve(&events, size, 0);
+
+	count(submitted);
+	if (!e) {
+		count(ring_lost);
+		__sync_fetch_and_add(&globals.pool.lost, 1);
+	}
+	return e;
+}
+
+static __always_inline void event__head(struct ebph_event *e, u32 kind, u32 flags, u32 size)
+{
+	e->head.kind = kind;
+	e->head.size = size;
+	e->head.flags = flags;
+	e->head.time = bpf_ktime_get_boot_ns();
+	e->head.lost = *(volatile u64 *)&globals.pool.lost;
+	event__actor(&e->actor);
+}
+
+static __always_inline void event__names(struct ebph_event *e, u32 slot)
+{
+	struct ebph_names *n = bpf_map_lookup_elem(&names, &slot);
+
+	if (n)
+		__builtin_memcpy(&e->names, n, sizeof(e->names));
+	else
+		__builtin_memset(&e->names, 0, sizeof(e->names));
+}
+
+/* Not static: the verifier walks it once, not at each of its many callers. */
+__noinline int event__send(u32 kind, u32 flags, u32 slot)
+{
+	struct ebph_profile *p;
+	struct ebph_event *e;
+
+	if (!event__wanted(kind))
+		return 0;
+	e = event__reserve(sizeof(*e));
+	if (!e)
+		return -1;
+	p = profile_at(slot);
+	if (!p)
+		flags |= EBPH_NO_PROFILE;
+	event__head(e, kind, flags, sizeof(*e));
+	if (p)
+		event__view(&e->view, p, slot);
+	else
+		__builtin_memset(&e->view, 0, sizeof(e->view));
+	event__names(e, slot);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* Once per cause, until something was given back. */
+static __always_inline void event__exhausted(u32 told, u32 cause, u32 slot)
+{
+	if (*(volatile u64 *)&globals.pool.told & told)
+		return;
+	if (!(__sync_fetch_and_or(&globals.pool.told, (u64)told) & told))
+		event__send(EBPH_EVENT_CAPACITY_EXHAUSTED, cause, slot);
+}
+
+__noinline int event__call(u32 kind, struct ebph_profile *p, struct ebph_call *c,
+			   u64 suppressed)
+{
+	struct ebph_call_event *e;
+	u32 i, others = 0;
+	u64 window;
+
+	if (!p || !c)
+		return -1;
+	e = event__reserve(sizeof(*e));
+	if (!e)
+		return -1;
+	event__head(&e->base, kind, 0, sizeof(*e));
+	event__view(&e->base.view, p, c->slot);
+	/* As it was when the call was judged: an anomaly may have ended it. */
+	if (kind == EBPH_EVENT_ANOMALY) {
+		e->base.view.state = c->state & EBPH_STATE_MASK;
+		e->base.view.anomalies = c->anomalies;
+	}
+	event__names(&e->base, c->slot);
+	window = c->window;
+	for (i = 0; i < EBPH_DISTANCES; i++) {
+		u32 id = window & 0xff;
+
+		/* No branch: the verifier would walk both sides eight times over. */
+		e->call.window[i] = p->symbol[id];
+		others |= (id + 1) >> 8 << i;
+		window >>= 8;
+	}
+	e->call.others = others;
+	e->call.symbol = c->symbol;
+	e->call.missed = kind == EBPH_EVENT_ANOMALY ? c->missed : c->novel;
+	e->call.lfc = c->lfc;
+	e->call.max_lfc = c->max_lfc;
+	e->call.pad = 0;
+	e->call.suppressed = suppressed;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The first of a kind is always sent, repeats so many a second and profile. */
+__noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
+{
+	struct kind kind = {};
+	u64 now, start, held, one = 1;
+	u32 d, id;
+	bool first;
+
+	if (!p || !c || !event__wanted(EBPH_EVENT_ANOMALY))
+		return 0;
+	for (d = 0; d < EBPH_DISTANCES - 1; d++)
+		if (c->missed & 1 << d)
+			break;
+	id = c->window >> 8 * d & 0xff;
+	kind.period = p->period;
+	kind.slot = c->slot;
+	kind.generation = p->generation;
+	kind.symbol = c->symbol;
+	kind.previous = p->symbol[id];
+	kind.distance = d + 1;
+	first = !bpf_map_lookup_elem(&kinds, &kind) &&
+		!bpf_map_update_elem(&kinds, &kind, &one, BPF_NOEXIST);
+	if (!first) {
+		now = bpf_ktime_get_boot_ns();
+		start = *(volatile u64 *)&p->rate_start;
+		if (now - start >= NS_PER_SEC &&
+		    __sync_val_compare_and_swap(&p->rate_start, start, now) == start)
+			p->rate_used = 0;
+		if (__sync_fetch_and_add(&p->rate_used, 1) >= globals.limits.report_rate) {
+			__sync_fetch_and_add(&p->suppressed, 1);
+			count(suppressed);
+			return 0;
+		}
+	}
+	held = __sync_lock_test_and_set(&p->suppressed, 0);
+	if (event__call(EBPH_EVENT_ANOMALY, p, c, held)) {
+		/* Not told after all: neither what was held back nor that it is known. */
+		__sync_fetch_and_add(&p->suppressed, held);
+		if (first)
+			bpf_map_delete_elem(&kinds, &kind);
+	}
+	return 0;
+}
+
+/* What a call did that is worth telling, in the order it happened. */
+__noinline int event__report(struct ebph_profile *p, struct ebph_task *ts)
+{
+	struct ebph_call *c;
+	u32 did;
+
+	if (!p || !ts)
+		return 0;
+	c = &ts->call;
+	did = c->did;
+	if (did & EBPH_DID_IGNORE)
+		count(ignored);
+	if (did & EBPH_DID_OTHER_ID)
+		count(other_ids);
+	if (did & EBPH_DID_NO_ROW)
+		event__exhausted(TOLD_ROWS, EBPH_CAUSE_ROWS, c->slot);
+	if (did & EBPH_DID_NOVEL && event__wanted(EBPH_EVENT_NEW_SEQUENCE))
+		event__call(EBPH_EVENT_NEW_SEQUENCE, p, c, 0);
+	if (did & EBPH_DID_FREEZE)
+		event__send(EBPH_EVENT_PROFILE_FROZEN, 0, c->slot);
+	if (did & EBPH_DID_THAW)
+		event__send(EBPH_EVENT_PROFILE_THAWED, 0, c->slot);
+	if (did & EBPH_DID_START)
+		event__send(EBPH_EVENT_START_NORMAL, did & EBPH_DID_REFRESH ? EBPH_REFRESH : 0,
+			    c->slot);
+	if (did & EBPH_DID_ANOMALY)
+		event__anomaly(p, c);
+	if (did & EBPH_DID_STOP)
+		event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_LIMIT, c->slot);
+	if (did & EBPH_DID_RESET_TRAIN)
+		event__send(EBPH_EVENT_TOLERIZE_LIMIT, 0, c->slot);
+	return 0;
+}
+
+static __always_inline void event__sigreturn(struct ebph_task *ts, u32 did)
+{
+	if (!(did & EBPH_DID_UNBALANCED))
+		return;
+	count(unbalanced);
+	event__send(EBPH_EVENT_UNBALANCED_SIGRETURN,
+		    ts->flags & EBPH_TASK_UNCERTAIN ? 0 : EBPH_CERTAIN, ts->slot);
+}
+
+#endif

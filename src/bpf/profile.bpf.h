@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The detector: learn, freeze, become normal, judge (thesis 3.4, 3.6; pH).
+ *
+ * No hook in here. A profile's state word carries the count of its sequences
+ * beside its flags, so that a transition, which is one compare-and-swap of that
+ * word, fails if anything new was learnt since the counts it rests on were read.
+ */
+#ifndef EBPH_PROFILE_BPF_H
+#define EBPH_PROFILE_BPF_H
+
+enum {
+	STATE_TRIES = 8,
+	EPOCH_FRAMES = 1,                /* locality frames are void */
+	EPOCH_BOTH = 1ULL << 32 | 1ULL,  /* so are counts held back by threads */
+};
+
+static __always_inline u64 call__now(const struct ebph_call *c)
+{
+	return c->now ?: bpf_ktime_get_boot_ns();
+}
+
+static __always_inline u64 profile__state(struct ebph_profile *p)
+{
+	return *(volatile u64 *)&p->state;
+}
+
+/* One holder at a time for whatever takes more than one step. */
+static __always_inline bool profile__lock(struct ebph_profile *p, u64 need, u64 refuse)
+{
+	u64 s;
+	int i;
+
+	for (i = 0; i < STATE_TRIES; i++) {
+		s = profile__state(p);
+		if ((s & need) != need || s & (refuse | EBPH_BUSY))
+			return false;
+		if (__sync_val_compare_and_swap(&p->state, s, s | EBPH_BUSY) == s)
+			return true;
+	}
+	count(contended);
+	return false;
+}
+
+static __always_inline void task__empty_frame(struct ebph_task *ts)
+{
+	ts->frame[0] = 0;
+	ts->frame[1] = 0;
+	ts->lfc = 0;
+	ts->max_lfc = 0;
+}
+
+/* Calls held back are counted as seen, but not for the profile: what they
+ * would have been added to was wiped. */
+static __always_inline void task__forfeit(struct ebph_task *ts)
+{
+	u32 n = ts->batch;
+
+	ts->batch = 0;
+	ts->calls += n;
+	if (n)
+		count_add(recorded, n);
+}
+
+/* The thread that makes a transition is the first to obey it. */
+static __always_inline void profile__bump(struct ebph_profile *p, struct ebph_task *ts, u64 epochs)
+{
+	u64 was = __sync_fetch_and_add(&p->epochs, epochs);
+
+	if (!ts)
+		return;
+	if (epochs == EPOCH_BOTH)
+		task__forfeit(ts);
+	task__empty_frame(ts);
+	ts->epochs = was + epochs;
+}
+
+/* START_NORMAL, with EBPH_BUSY held. */
+static __always_inline void profile__promote(struct ebph_profile *p, u32 slot, struct ebph_task *ts)
+{
+	plane__all(slot, PLANE_PROMOTE);
+	p->anomalies = 0;
+	p->train_count = 0;
+	p->last_mod_count = 0;
+	p->period += 1;
+	profile__bump(p, ts, EPOCH_BOTH);
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN);
+	__sync_fetch_and_or(&p->state, EBPH_NORMAL);
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+}
+
+/* RESET_TRAIN, with EBPH_BUSY held. Wipes the count of sequences as well. */
+static __always_inline void profile__wipe_train(struct ebph_profile *p, u32 slot,
+						struct ebph_task *ts)
+{
+	plane__all(slot, PLANE_WIPE_TRAIN);
+	p->train_count = 0;
+	p->last_mod_count = 0;
+	profile__bump(p, ts, EPOCH_BOTH);
+	__sync_fetch_and_and(&p->state, (u64)(EBPH_LIVE | EBPH_NORMAL | EBPH_INCOMPLETE));
+}
+
+/* STOP_NORMAL: one step, one winner. */
+static __always_inline bool profile__stop_normal(struct ebph_profile *p, struct ebph_task *ts)
+{
+	u64 s;
+	int i;
+
+	for (i = 0; i < STATE_TRIES; i++) {
+		s = profile__state(p);
+		if (!(s & EBPH_NORMAL) || s & EBPH_BUSY)
+			return false;
+		if (__sync_val_compare_and_swap(&p->state, s,
+						s & ~(u64)(EBPH_NORMAL | EBPH_FROZEN)) == s) {
+			profile__bump(p, ts, EPOCH_FRAMES);
+			return true;
+		}
+	}
+	count(contended);
+	return false;
+}
+
+/* Counts the calls a thread has held back, and freezes the profile if nothing
+ * new was learnt for long enough. */
+__noinline int profile__count(struct ebph_profile *p, struct ebph_task *ts)
+{
+	struct ebph_limits *l = &globals.limits;
+	struct ebph_call *c;
+	u64 s, trained, last;
+	u32 n;
+
+	if (!p || !ts)
+		return 0;
+	c = &ts->call;
+	n = ts->batch;
+	if (!n)
+		return 0;
+	ts->batch = 0;
+	ts->calls += n;
+	count_add(recorded, n);
+	s = profile__state(p);
+	last = __sync_fetch_and_add(&p->last_mod_count, n) + n;
+	trained = __sync_fetch_and_add(&p->train_count, n) + n;
+
+	if (s & (EBPH_FROZEN | EBPH_BUSY) || s < EBPH_SEQUENCE)
+		return 0;
+	if (trained < l->min_train_calls || p->ended < l->min_train_processes)
+		return 0;
+	if (trained * l->factor_den <= (trained - last) * l->factor_num)
+		return 0;
+	/* The time before the flag: whoever sees the flag sees the time. */
+	p->normal_time = call__now(c) + l->normal_wait;
+	if (__sync_val_compare_and_swap(&p->state, s, s | EBPH_FROZEN) == s)
+		c->did |= EBPH_DID_FREEZE;
+	return 0;
+}
+
+/* A call with something new in it. */
+__noinline int profile__learn(struct ebph_profile *p, struct ebph_task *ts, struct ebph_row *row)
+{
+	struct ebph_call *c;
+	u64 window;
+	u32 d, was;
+
+	if (!p || !ts || !row)
+		return 0;
+	c = &ts->call;
+	profile__count(p, ts);
+	window = c->window;
+	for (d = 0; d < EBPH_DISTANCES; d++) {
+		u32 column = window & 0xff;
+
+		if (c->novel & 1 << d)
+			__sync_fetch_and_or(&row->word[column >> 1], 1U << (d + 16 * (column & 1)));
+		window >>= 8;
+	}
+	ts->calls += 1;
+	count(recorded);
+	__sync_fetch_and_add(&p->train_count, 1);
+	p->last_mod_count = 0;
+	was = __sync_fetch_and_add(&p->state, EBPH_SEQUENCE);
+	c->did |= EBPH_DID_NOVEL;
+	if (was & EBPH_FROZEN && __sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN) & EBPH_FROZEN)
+		c->did |= EBPH_DID_THAW;
+	return 0;
+}
+
+/* No row was to be had: the call cannot be learnt, and says so. */
+__noinline int profile__give_up(struct ebph_profile *p, struct ebph_task *ts)
+{
+	struct ebph_call *c;
+	if (!p || !ts)
+		return 0;
+	c = &ts->call;
+	profile__count(p, ts);
+	ts->calls += 1;
+	count(recorded);
+	count(unlearnt);
+	__sync_fetch_and_add(&p->unlearnt, 1);
+	__sync_fetch_and_or(&p->state, EBPH_INCOMPLETE);
+	c->did |= EBPH_DID_NO_ROW;
+	return 0;
+}
+
+/* START_NORMAL, if the wait is over. */
+__noinline int profile__ripen(struct ebph_profile *p, struct ebph_task *ts)
+{
+	struct ebph_call *c;
+	u64 tick, s;
+
+	if (!p || !ts)
+		return 0;
+	c = &ts->call;
+	/* A week of frozen calls must not each read the clock: once a jiffy is
+	 * enough. Jiffies do not pass in suspend, but they pass after it. */
+	if (!c->now) {
+		tick = bpf_jiffies64();
+		if (tick == ts->tick)
+			return 0;
+		ts->tick = tick;
+	}
+	if (call__now(c) < p->normal_time)
+		return 0;
+	s = profile__state(p);
+	if (!profile__lock(p, EBPH_LIVE | EBPH_FROZEN, EBPH_INCOMPLETE))
+		return 0;
+	profile__promote(p, c->slot, ts);
+	c->missed = 0;
+	c->did |= EBPH_DID_START;
+	if (s & EBPH_NORMAL)
+		c->did |= EBPH_DID_REFRESH;
+	return 0;
+}
+
+/* TEST, for a call that misses or a thread whose locality frame is not empty. */
+__noinline int profile__judge(struct ebph_profile *p, struct ebph_task *ts)
+{
+	struct ebph_call *c;
+	struct ebph_limits *l = &globals.limits;
+	u32 miss;
+
+	if (!p || !ts)
+		return 0;
+	c = &ts->call;
+	miss = c->missed != 0;
+	ts->lfc += miss - (u32)(ts->frame[1] >> 63);
+	ts->frame[1] = ts->frame[1] << 1 | ts->frame[0] >> 63;
+	ts->frame[0] = ts->frame[0] << 1 | miss;
+	if (ts->lfc > ts->max_lfc)
+		ts->max_lfc = ts->lfc;
+	c->lfc = ts->lfc;
+	c->max_lfc = ts->max_lfc;
+	if (miss) {
+		ts->anomalies += 1;
+		count(anomalies);
+		c->anomalies = __sync_fetch_and_add(&p->anomalies, 1) + 1;
+		c->did |= EBPH_DID_ANOMALY;
+		if (c->anomalies > l->anomaly_limit) {
+			if (profile__stop_normal(p, ts))
+				c->did |= EBPH_DID_STOP;
+			return 0;
+		}
+	}
+	if (ts->lfc > l->tolerize_limit && profile__lock(p, EBPH_LIVE, 0)) {
+		profile__wipe_train(p, c->slot, ts);
+		c->did |= EBPH_DID_RESET_TRAIN;
+	}
+	return 0;
+}
+
+/* Whatever of a call is not the ordinary case. */
+__noinline int profile__slow(struct ebph_profile *p, struct ebph_task *ts)
+{
+	struct ebph_call *c;
+	struct ebph_row *row;
+	u32 index;
+	u64 state;
+
+	if (!p || !ts)
+		return 0;
+	c = &ts->call;
+	index = p->row[c->id];
+	row = row_at(index);
+	if (!row || !index) {
+		profile__give_up(p, ts);
+	} else if (c->novel) {
+		profile__learn(p, ts, row);
+	} else {
+		ts->batch += 1;
+		if (ts->batch >= c->batch)
+			profile__count(p, ts);
+	}
+	state = profile__state(p);
+	if (state & EBPH_FROZEN) {
+		profile__ripen(p, ts);
+		state = profile__state(p);
+	}
+	if (state & EBPH_NORMAL) {
+		c->did |= EBPH_DID_TEST;
+		c->state = state;
+		/* An empty frame with an empty bit pushed stays as it is. */
+		if (c->missed || ts->lfc)
+			profile__judge(p, ts);
+	} else {
+		c->missed = 0;
+	}
+	return 0;
+}
+
+/* The id of the call's symbol, its row in place if one was to be had.
+ * 0: this symbol is never recorded. */
+__noinline int profile__new_symbol(struct ebph_profile *p, struct ebph_task *ts, u32 symbol)
+{
+	u32 id;
+
+	if (!p || !ts || symbol >= EBPH_SYMBOLS)
+		return 0;
+	id = p->id[symbol];
+	if (id) {
+		row__of(p, id);
+		return id;
+	}
+	id = symbol__is_restart(symbol) ? 0 : id__new(p, symbol) & 0xff;
+	if (!id)
+		ts->call.did |= EBPH_DID_IGNORE;
+	else
+		ts->call.did |= id == EBPH_ID_OTHER ? EBPH_DID_OTHER_ID : EBPH_DID_NEW_ID;
+	return id;
+}
+
+/*
+ * One call of a thread whose state agrees with its profile's epochs. This is
+ * what every system call of the machine pays for: a load answers for both
+ * planes; an empty place in the window is column 0, where every bit is set, so
+ * that a short history needs no branch; all that is rare is a call away.
+ *
+ * True: something may be worth telling, see ts->call.
+ */
+static __always_inline bool profile__observe(struct ebph_profile *p, struct ebph_task *ts,
+					     u32 symbol, u32 slot, u32 batch)
+{
+	u64 window = ts->window, state;
+	u32 id, index, seen = 0;
+	struct ebph_call *c;
+	struct ebph_row *row;
+	bool slow;
+
+	opaque(symbol);
+	if (symbol >= EBPH_SYMBOLS)
+		return false;
+	id = p->id[symbol];
+	index = p->row[id];
+	if (unlikely(!index)) {
+		id = profile__new_symbol(p, ts, symbol) & 0xff;
+		if (!id)
+			return true;
+		index = p->row[id];
+	}
+	row = row_at(index);
+	if (!row)
+		return false;
+
+#define LOOK(d) seen |= ((u16 *)row->word)[(window >> 8 * (d)) & 0xff] & (0x0101U << (d))
+	LOOK(0);
+	LOOK(1);
+	LOOK(2);
+	LOOK(3);
+	LOOK(4);
+	LOOK(5);
+	LOOK(6);
+	LOOK(7);
+#undef LOOK
+	ts->window = window << 8 | id;
+	state = profile__state(p);
+	slow = (u8)seen != 0xff || ts->batch + 1 >= batch || state & EBPH_FROZEN || !index;
+	if (state & EBPH_NORMAL)
+		slow |= seen != 0xffff || ts->lfc;
+	if (likely(!slow)) {
+		ts->batch += 1;
+		return false;
+	}
+	c = &ts->call;
+	c->window = window;
+	c->symbol = symbol;
+	c->slot = slot;
+	c->batch = batch;
+	c->novel = ~seen;
+	c->missed = ~seen >> 8;
+	c->id = id;
+	c->lfc = 0;
+	c->did |= EBPH_DID_RECORD;
+	profile__slow(p, ts);
+	return true;
+}
+
+#endif

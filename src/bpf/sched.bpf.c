@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Fork, exec and exit of threads (thesis 3.5.1, 3.5.2, 3.5.4). */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(ebph_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct ebph_task *from, *to;
+	struct pt_regs *above, *below;
+
+	from = bpf_task_storage_get(&tasks, parent, NULL, 0);
+	if (!from)
+		return 0;
+	if (cfg_scope == EBPH_SCOPE_TREE && !cfg_may_skip && !(from->flags & EBPH_TASK_IN))
+		return 0;
+	to = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!to) {
+		count(failed_storage);
+		return 0;
+	}
+	above = (struct pt_regs *)bpf_task_pt_regs(parent);
+	below = (struct pt_regs *)bpf_task_pt_regs(child);
+	task__fork(from, to, above->sp != below->sp);
+	/* Another thread of the embedding process is it as well; its child
+	 * process is, until exec. */
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct ebph_profile *p;
+	struct ebph_task *ts;
+
+	if (cfg_scope == EBPH_SCOPE_TREE && !cfg_may_skip && !task->bpf_storage)
+		return 0;
+	task = bpf_get_current_task_btf();
+	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!ts) {
+		ts = task__make(task);
+		if (!ts)
+			return 0;
+		scope__decide(ts, task);
+	} else if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task)) {
+		scope__decide(ts, task);
+	}
+	p = profile_at(ts->slot);
+	if (p) {
+		task__flush(ts, p);
+		__sync_fetch_and_add(&p->ended, 1);
+		if (ts->call.did)
+			event__report(p, ts);
+	}
+	task__unbind(ts);
+	ts->exec_id = task->self_exec_id;
+	ts->flags &= ~EBPH_TASK_UNCERTAIN;
+	ts->ended = 0;
+	ts->retry = 0;
+	ts->script = 0;
+	/* The embedding process stays excluded, whatever it becomes. */
+	if (task->tgid != globals.self_tgid)
+		ts->flags &= ~EBPH_TASK_SELF;
+	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN)
+		return 0;
+	ts->script = script__hash(bprm);
+	if (!bind__current(ts, (u64)BPF_CORE_READ(bprm, filename)))
+		return 0;
+	p = profile_at(ts->slot);
+	if (p) {
+		__sync_fetch_and_add(&p->execs, 1);
+		p->last_exec = bpf_ktime_get_boot_ns();
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(ebph_exit, struct task_struct *task)
+{
+	struct ebph_task *ts, *leader;
+	struct ebph_profile *p;
+
+	task = bpf_get_current_task_btf();
+	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!ts)
+		return 0;
+	p = profile_at(ts->slot);
+	if (p) {
+		task__flush(ts, p);
+		/* Two last threads may both see that none is left: the mark on
+		 * their leader lets one of them count the process. */
+		if (!task->signal->live.counter) {
+			leader = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+			if (!leader || !__sync_lock_test_and_set(&leader->ended, 1))
+				__sync_fetch_and_add(&p->ended, 1);
+		}
+		if (ts->call.did)
+			event__report(p, ts);
+	} else {
+		task__forfeit(ts);
+	}
+	/* A zombie keeps its storage, but is nobody's thread any more. */
+	task__unbind(ts);
+	ts->flags = 0;
+	return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The alphabet: the one place that turns a call into a letter. */
+#ifndef EBPH_SYMBOL_BPF_H
+#define EBPH_SYMBOL_BPF_H
+
+#if defined(__TARGET_ARCH_x86)
+
+static __always_inline bool symbol__compat(struct task_struct *task)
+{
+	return task->thread_info.status & ARCH_TS_COMPAT;
+}
+
+static __always_inline bool symbol__x32(u32 nr)
+{
+	return nr & ARCH_X32_BIT;
+}
+
+static __always_inline bool symbol__x32_sigreturn(u32 nr)
+{
+	return nr == (ARCH_X32_BIT | ARCH_NR_X32_SIGRETURN);
+}
+
+#else
+
+static __always_inline bool symbol__compat(struct task_struct *task)
+{
+	return task->thread_info.flags & (1UL << ARCH_TIF_32BIT);
+}
+
+static __always_inline bool symbol__x32(u32 nr)
+{
+	return false;
+}
+
+static __always_inline bool symbol__x32_sigreturn(u32 nr)
+{
+	return false;
+}
+
+#endif
+
+/* EBPH_SYMBOL_NONE: a call that was cancelled (by ptrace or seccomp). */
+static __always_inline u32 symbol__of(struct task_struct *task, s64 nr)
+{
+	u32 n = nr;
+	bool compat = symbol__compat(task);
+
+	if (unlikely(n >= EBPH_SYMBOL_UNKNOWN)) {
+		if ((s32)n < 0)
+			return EBPH_SYMBOL_NONE;
+		if (!compat && symbol__x32(n))
+			return EBPH_SYMBOL_X32;
+		n = EBPH_SYMBOL_UNKNOWN;
+	}
+	return compat ? EBPH_SYMBOL_COMPAT + n : n;
+}
+
+static __always_inline bool symbol__is_sigreturn(u32 symbol)
+{
+	return symbol == ARCH_NR_SIGRETURN ||
+	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_SIGRETURN ||
+	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RT_SIGRETURN;
+}
+
+/* Issued by the kernel, never by a program's own will. */
+static __always_inline bool symbol__is_restart(u32 symbol)
+{
+	return symbol == ARCH_NR_RESTART ||
+	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RESTART;
+}
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* System call entry: the hot path. The plan attaches one of the two programs. */
+
+/* The thread's run, scope or exec is not what its state says. False: this call
+ * is not for us. */
+__noinline int task__refresh(struct ebph_task *ts)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 run = *(volatile u32 *)&globals.run;
+
+	if (!ts)
+		return false;
+	if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
+		scope__decide(ts, task);
+	if (ts->exec_id != task->self_exec_id) {
+		/* An exec whose event was skipped. */
+		struct ebph_profile *p = profile_at(ts->slot);
+
+		if (p) {
+			task__flush(ts, p);
+			__sync_fetch_and_add(&p->ended, 1);
+		}
+		task__unbind(ts);
+		ts->exec_id = task->self_exec_id;
+		ts->script = 0;
+		ts->flags &= ~(EBPH_TASK_SELF | EBPH_TASK_UNCERTAIN);
+		if (ts->flags & EBPH_TASK_IN)
+			count(late_execs);
+	}
+	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN)
+		return false;
+	if (!run) {
+		count(paused);
+		return false;
+	}
+	if (ts->run != run) {
+		/* What happened during a pause is not known: no pair spans it. */
+		ts->window = 0;
+		ts->depth = 0;
+		ts->restart = 0;
+		ts->flags |= EBPH_TASK_UNCERTAIN;
+		task__empty_frame(ts);
+		ts->run = run;
+	}
+	return true;
+}
+
+/* The thread has no profile, or the profile's epochs moved. */
+__noinline int task__profile(struct ebph_task *ts)
+{
+	struct ebph_profile *p;
+	u64 epochs;
+
+	if (!ts || !task__refresh(ts))
+		return false;
+	p = profile_at(ts->slot);
+	if (p) {
+		epochs = *(volatile u64 *)&p->epochs;
+		if (p->generation == ts->generation && profile__state(p) & EBPH_LIVE) {
+			task__catch_up(ts, epochs);
+			return true;
+		}
+		task__forfeit(ts);
+		task__unbind(ts);
+		count(late_binds);
+	}
+	if (bind__current(ts, 0))
+		return true;
+	count(unprofiled);
+	return false;
+}
+
+static __always_inline u64 regs__sp(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return regs->sp;
+}
+
+static __always_inline void regs__keep_pc(struct task_struct *task, struct ebph_task *ts)
+{
+#if defined(__TARGET_ARCH_arm64)
+	/* There the kernel has already set up the restart when a signal is
+	 * delivered; it shows in the program counter alone. */
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	ts->pc = regs->pc;
+#endif
+}
+
+static __always_inline int sys_enter(long nr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ebph_profile *p;
+	struct ebph_task *ts;
+	u32 symbol, did = 0;
+
+	/* Outside the tree nothing of ours is on the thread. Where a fork may be
+	 * missed, that proves nothing, and each thread is decided upon once. */
+	if (cfg_scope == EBPH_SCOPE_TREE && !cfg_may_skip && !task->bpf_storage)
+		return 0;
+	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (unlikely(!ts)) {
+		ts = task__first_sight();
+		if (!ts)
+			return 0;
+	}
+	if (unlikely(ts->run != globals.run || ts->exec_id != task->self_exec_id ||
+		     (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))))
+		if (!task__refresh(ts))
+			return 0;
+	p = profile_at(ts->slot);
+	if (unlikely(!p || ts->epochs != *(volatile u64 *)&p->epochs)) {
+		if (!task__profile(ts))
+			return 0;
+		p = profile_at(ts->slot);
+		if (!p)
+			return 0;
+	}
+	symbol = symbol__of(task, nr);
+	if (unlikely(symbol == EBPH_SYMBOL_NONE)) {
+		count(ignored);
+		return 0;
+	}
+	regs__keep_pc(task, ts);
+	if (unlikely(ts->depth || ts->restart)) {
+		did = frame__settle(ts, regs__sp(task), symbol);
+		if (did & EBPH_DID_DROP_FRAME)
+			count(frames_dropped);
+		if (did & EBPH_DID_RESTART) {
+			count(restarts);
+			return 0;
+		}
+	}
+	ts->call.did = 0;
+	if (unlikely(profile__observe(p, ts, symbol, ts->slot, cfg_batch)))
+		event__report(p, ts);
+	if (unlikely(symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(nr)))
+		event__sigreturn(ts, frame__pop(ts));
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(ebph_sys_enter, struct pt_regs *regs, long id)
+{
+	return sys_enter(id);
+}
+
+/* The same for kernels whose tp_btf programs run preemptibly, and lose calls. */
+SEC("tracepoint/raw_syscalls/sys_enter")
+int ebph_sys_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return sys_enter(ctx->id);
+}

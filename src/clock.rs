@@ -1,0 +1,71 @@
+//! The two clocks of an event: since boot, and of day.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// The first second that has no four-digit year, which RFC 3339 needs.
+const YEAR_10000: u64 = 253_402_300_800;
+
+/// Translates the boot-time clock, which the kernel's events carry, into the time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clock {
+    /// The time of day when the machine booted, as far as both clocks now tell.
+    pub(crate) boot: SystemTime,
+}
+
+impl Clock {
+    /// Compares the two clocks as they are now.
+    pub(crate) fn now() -> Self {
+        let since_boot = duration(clock_gettime(ClockId::Boottime));
+        Self {
+            boot: SystemTime::now()
+                .checked_sub(since_boot)
+                .unwrap_or(UNIX_EPOCH),
+        }
+    }
+
+    /// Returns nanoseconds since boot.
+    pub(crate) fn boot_ns() -> u64 {
+        u64::try_from(duration(clock_gettime(ClockId::Boottime)).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the time of day at `boot_ns` nanoseconds since boot.
+    pub(crate) fn wall(&self, boot_ns: u64) -> SystemTime {
+        self.boot
+            .checked_add(Duration::from_nanos(boot_ns))
+            .map_or(UNIX_EPOCH, printable)
+    }
+}
+
+fn duration(time: Timespec) -> Duration {
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Returns the nearest time that RFC 3339 can express.
+pub(crate) fn printable(time: SystemTime) -> SystemTime {
+    let last = UNIX_EPOCH + Duration::from_secs(YEAR_10000 - 1);
+    time.clamp(UNIX_EPOCH, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that the present is the present on both clocks.
+    #[test]
+    fn present() {
+        let apart = SystemTime::now().duration_since(Clock::now().wall(Clock::boot_ns()));
+        assert!(apart.unwrap_or_else(|e| e.duration()) < Duration::from_secs(5));
+    }
+
+    /// Check that no time since boot leaves what can be printed.
+    #[test]
+    fn always_printable() {
+        for boot in [UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(YEAR_10000 - 5)] {
+            for ns in [0, 1, u64::MAX] {
+                humantime::format_rfc3339_nanos(Clock { boot }.wall(ns)).to_string();
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What can go wrong, by what can be done about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::key::Key;
+
+/// The result of whatever can fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the monitor could not start, or could not do what it was asked.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process lacks capabilities.
+    #[error("missing privileges: run as root, or with {}", missing.join(", "))]
+    NotPrivileged {
+        /// Names of the capabilities that are missing, as in `CAP_BPF`.
+        missing: Vec<&'static str>,
+    },
+    /// The kernel describes no types to BPF programs.
+    #[error(
+        "this kernel has no /sys/kernel/btf/vmlinux: it must be built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    NoBtf,
+    /// The kernel is older than what the monitor needs.
+    #[error("this kernel is too old: {needs} is needed, found {found}")]
+    KernelTooOld {
+        /// The oldest version, or the feature, that is needed.
+        needs: &'static str,
+        /// The version that runs.
+        found: String,
+    },
+    /// This kernel cannot do something that was asked for.
+    #[error("{what} cannot be had here: {why}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// What stands in the way.
+        why: String,
+    },
+    /// The kernel refuses BPF although the privileges are there.
+    #[error(
+        "the kernel refused bpf(2) ({why}): a seccomp filter, kernel lockdown, or a security \
+         module forbids it"
+    )]
+    BpfDenied {
+        /// The program, map or operation that was refused.
+        why: String,
+    },
+    /// There is no process with this id in the caller's pid namespace.
+    #[error("no process with pid {0}")]
+    NoSuchProcess(u32),
+    /// There is nothing at the path of a cgroup.
+    #[error("no cgroup at {}", .0.display())]
+    NoSuchCgroup(PathBuf),
+    /// The path exists and is not a directory of the cgroup v2 file system.
+    #[error("{} is not a cgroup v2 directory", .0.display())]
+    NotACgroup(PathBuf),
+    /// A setting has a value nothing can work with.
+    #[error("{name} cannot be {value}: {reason}")]
+    InvalidSetting {
+        /// The setting's name.
+        name: &'static str,
+        /// The value it was given.
+        value: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// There is no profile with this key.
+    #[error("no profile with key {0}")]
+    NoSuchProfile(Key),
+    /// A profile cannot be forgotten while a process runs on it.
+    #[error("profile {key} is in use by process {pid}: end it, or reset the profile instead")]
+    ProfileInUse {
+        /// The profile's key.
+        key: Key,
+        /// One process that uses it; 0 if none of them is visible in the caller's pid namespace.
+        pid: u32,
+    },
+    /// Only a frozen profile can be thawed.
+    #[error("profile {0} is not frozen")]
+    NotFrozen(Key),
+    /// Only a profile that is not frozen can be frozen.
+    #[error("profile {0} is frozen already")]
+    AlreadyFrozen(Key),
+    /// Only a normal profile can be tolerized.
+    #[error("profile {0} is not normal")]
+    NotNormal(Key),
+    /// The profile was in the middle of a transition for too long.
+    #[error("profile {0} is busy: try again")]
+    Busy(Key),
+    /// A program or map could not be loaded into the kernel.
+    #[error("cannot load {object}: {source}")]
+    Load {
+        /// The name of the program or map.
+        object: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// A program could not be attached.
+    #[error("cannot attach {program}: {source}")]
+    Attach {
+        /// The name of the program.
+        program: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// An operation of the system failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The monitor has stopped.
+    #[error("the monitor has stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// Returns a converter for errors of the system, for use with `map_err`.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that messages name the thing and what to do.
+    #[test]
+    fn messages() {
+        let error = Error::NotPrivileged {
+            missing: vec!["CAP_BPF", "CAP_PERFMON"],
+        };
+        assert_eq!(
+            error.to_string(),
+            "missing privileges: run as root, or with CAP_BPF, CAP_PERFMON"
+        );
+        let error = Error::NoSuchProfile(Key::new(8, 1, 42, 0));
+        assert_eq!(error.to_string(), "no profile with key 8:1:42:0");
+        let error = Error::io("opening x")(io::Error::from_raw_os_error(libc::ENOENT));
+        assert!(error.to_string().starts_with("opening x: No such file"));
+    }
+
+    /// Check that errors can cross threads, as embedders expect.
+    #[test]
+    fn crosses_threads() {
+        fn check<T: Send + Sync + 'static>() {}
+        check::<Error>();
+    }
+}

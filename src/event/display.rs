@@ -1,0 +1,328 @@
+//! Events as one line that can be read at three in the morning.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{
+    Actor, Anomaly, Capacity, Context, Event, LossPlace, MissedPair, ProfileView, StopCause,
+    WarningKind,
+};
+use crate::clock;
+use crate::profile::State;
+use crate::syscall::Letter;
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = clock::printable(self.time());
+        write!(f, "{} ", humantime::format_rfc3339_millis(time))?;
+        match self {
+            Self::ProfileCreated(event) => {
+                profile_line(f, "new profile", &event.context)?;
+                f.write_str(": learning from its first call")
+            }
+            Self::ProfileFrozen(event) => {
+                profile_line(f, "frozen", &event.context)?;
+                write!(f, "{}: nothing new lately", by_command(event.by_command))?;
+                let profile = event.context.profile.as_ref();
+                if let Some(normal) = profile.and_then(|profile| profile.normal_time) {
+                    write!(
+                        f,
+                        "; normal in {}",
+                        rounded(normal.saturating_sub(event.context.boot))
+                    )?;
+                }
+                counts(f, &event.context)
+            }
+            Self::ProfileThawed(event) => {
+                profile_line(f, "thawed", &event.context)?;
+                let cause = if event.by_command {
+                    "by command"
+                } else {
+                    "it did something new"
+                };
+                write!(f, ": {cause}; learning on")?;
+                counts(f, &event.context)
+            }
+            Self::StartNormal(event) => {
+                profile_line(f, "normal", &event.context)?;
+                let how = if event.refresh {
+                    "what is normal was replaced"
+                } else {
+                    "calls are judged from now on"
+                };
+                write!(f, "{}: {how}", by_command(event.by_command))
+            }
+            Self::StopNormal(event) => {
+                profile_line(f, "no longer normal", &event.context)?;
+                f.write_str(match event.cause {
+                    StopCause::AnomalyLimit => ": too many anomalies; learning again",
+                    StopCause::Command => " by command: learning again",
+                    StopCause::ExecutableChanged => ": its file was rewritten; learning again",
+                })?;
+                counts(f, &event.context)
+            }
+            Self::TolerizeLimit(event) => {
+                profile_line(f, "too many anomalies in a row", &event.context)?;
+                f.write_str(": what was being learnt is dropped, what is normal is kept")
+            }
+            Self::Sensitized(event) => {
+                profile_line(f, "sensitized", &event.context)?;
+                f.write_str(" by command: what was being learnt is dropped")
+            }
+            Self::ProfileReset(event) => {
+                profile_line(f, "reset", &event.context)?;
+                f.write_str(" by command: learning from nothing")
+            }
+            Self::ProfileForgotten(event) => {
+                profile_line(f, "forgotten", &event.context)?;
+                f.write_str(by_command(event.by_command))
+            }
+            Self::Anomaly(anomaly) => anomaly.fmt(f),
+            Self::NewSequence(event) => {
+                profile_line(f, "new sequence", &event.context)?;
+                write!(f, ": {}", event.symbol)?;
+                places(f, ", first time ", " and ", &event.novel)?;
+                calls(f, &event.window)
+            }
+            Self::UnbalancedSigreturn(event) => {
+                profile_line(f, "UNBALANCED SIGRETURN", &event.context)?;
+                f.write_str(if event.certain {
+                    ": left a signal handler that it never entered"
+                } else {
+                    ": left a signal handler that it was not seen to enter (not certain)"
+                })
+            }
+            Self::CapacityExhausted(event) => {
+                match event.what {
+                    Capacity::Profiles => f.write_str("no room for more profiles: ")?,
+                    Capacity::Rows => f.write_str("no room for more rows: ")?,
+                }
+                write!(f, "{}", Who(&event.context))?;
+                f.write_str(match event.what {
+                    Capacity::Profiles => " and further new programs are neither learnt nor judged",
+                    Capacity::Rows => " and others cannot learn calls that are new to them",
+                })
+            }
+            Self::Lost(event) => {
+                let events = if event.count == 1 { "event" } else { "events" };
+                write!(f, "LOST {} {events}: ", event.count)?;
+                f.write_str(match event.place {
+                    LossPlace::Ring => "the buffer between kernel and monitor was full",
+                    LossPlace::Channel => "this receiver is too slow and its queue was full",
+                })
+            }
+            Self::Warning(event) => {
+                write!(f, "warning: {} ({} times)", event.what, event.count)
+            }
+        }
+    }
+}
+
+/// The same text as its event's, without the time.
+impl fmt::Display for Anomaly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        profile_line(f, "ANOMALY", &self.context)?;
+        write!(f, ": {} is not normal", Clean(&self.symbol.to_string()))?;
+        places(f, " ", " nor ", &self.missed)?;
+        write!(
+            f,
+            " ({} of {} pairs)",
+            self.misses(),
+            self.window.len().saturating_sub(1)
+        )?;
+        calls(f, &self.window)?;
+        if let Some(profile) = &self.context.profile {
+            write!(f, "; anomaly {} of this profile", profile.anomalies)?;
+            if profile.state != State::Normal {
+                write!(f, ", which is now {}", profile.state)?;
+            }
+            write!(f, " ({})", profile.key)?;
+            if profile.marks.incomplete {
+                f.write_str(", which is incomplete: it could not learn every call")?;
+            }
+        }
+        write!(
+            f,
+            "; {} of this thread's last 128 calls anomalous, at most {}",
+            self.lfc, self.max_lfc
+        )?;
+        if self.suppressed > 0 {
+            write!(f, "; {} repeats not shown", self.suppressed)?;
+        }
+        if self.context.lost_before > 0 {
+            write!(f, "; {} events lost just before", self.context.lost_before)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for WarningKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::MissedCalls => "system calls were missed, because the kernel skipped the hook",
+            Self::MissedHooks => {
+                "forks, execs or signals were missed, because the kernel skipped a hook"
+            }
+            Self::ThreadState => "the state of a thread could not be reached",
+            Self::ProfileIndex => "the index of profiles could not be used",
+            Self::KernelRead => "memory of the kernel could not be read",
+            Self::FreeList => "a free slot or row could not be queued",
+            Self::Contention => "an update gave up because others got in between",
+            Self::Undecodable => "a record from the kernel could not be understood",
+            Self::HandlerPanic => "an event handler panicked",
+        })
+    }
+}
+
+fn profile_line(f: &mut fmt::Formatter<'_>, what: &str, context: &Context) -> fmt::Result {
+    write!(f, "{what}: {}", Who(context))
+}
+
+fn by_command(by_command: bool) -> &'static str {
+    if by_command { " by command" } else { "" }
+}
+
+fn counts(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
+    match &context.profile {
+        Some(profile) => write!(
+            f,
+            " ({} calls, {} since something new)",
+            profile.train_count, profile.last_mod_count
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Whole seconds are enough for a wait, except for a short one.
+fn rounded(wait: Duration) -> humantime::FormattedDuration {
+    let exact = if wait < Duration::from_secs(10) {
+        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    } else {
+        Duration::from_secs(wait.as_secs())
+    };
+    humantime::format_duration(exact)
+}
+
+/// `right after write nor 2 calls after brk`
+fn places(
+    f: &mut fmt::Formatter<'_>,
+    before: &str,
+    between: &str,
+    pairs: &[MissedPair],
+) -> fmt::Result {
+    for (index, pair) in pairs.iter().enumerate() {
+        f.write_str(if index == 0 { before } else { between })?;
+        match pair.distance {
+            1 => write!(f, "right after {}", Called(pair.previous))?,
+            distance => write!(f, "{distance} calls after {}", Called(pair.previous))?,
+        }
+    }
+    Ok(())
+}
+
+fn calls(f: &mut fmt::Formatter<'_>, window: &[Letter]) -> fmt::Result {
+    f.write_str("; calls:")?;
+    let last = window.len().saturating_sub(1);
+    for (index, letter) in window.iter().enumerate() {
+        if index == last {
+            write!(f, " >{letter}<")?;
+        } else {
+            write!(f, " {letter}")?;
+        }
+    }
+    Ok(())
+}
+
+/// A letter within a sentence.
+struct Called(Letter);
+
+impl fmt::Display for Called {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Letter::Symbol(symbol) => symbol.fmt(f),
+            Letter::Other => f.write_str("a call beyond the 254 told apart"),
+            Letter::Unknown => f.write_str("a call no longer known"),
+        }
+    }
+}
+
+/// Which program, run by whom.
+struct Who<'a>(&'a Context);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Context { actor, profile, .. } = self.0;
+        let name = profile.as_ref().and_then(program);
+        match (profile, name) {
+            (Some(profile), Some((path, cut))) => {
+                write!(
+                    f,
+                    "{}{}",
+                    if cut { "..." } else { "" },
+                    Clean(&path.to_string_lossy())
+                )?;
+                if profile.script.is_some() {
+                    f.write_str(" (script)")?;
+                } else if profile.marks.script_unnamed {
+                    f.write_str(" (running a script)")?;
+                } else if profile.marks.no_path {
+                    f.write_str(" (deleted or without a file)")?;
+                }
+            }
+            _ => f.write_str("a program without a known path")?,
+        }
+        f.write_str(" (")?;
+        ids(f, actor)?;
+        // A process may call itself what it likes, so that is shown beside the path, not for it.
+        let expected = name
+            .and_then(|(path, _)| path.file_name())
+            .map(|name| name.to_string_lossy());
+        if !expected.is_some_and(|name| is_comm_of(&actor.comm, &name)) {
+            write!(f, ", comm \"{}\"", Clean(&actor.comm))?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// The path to show, and whether its beginning is cut off.
+fn program(profile: &ProfileView) -> Option<(&Path, bool)> {
+    match (&profile.script, &profile.exe) {
+        (Some(script), _) => Some((script, profile.marks.script_truncated)),
+        (None, Some(exe)) => Some((exe, profile.marks.exe_truncated)),
+        (None, None) => None,
+    }
+}
+
+/// Tells whether the kernel derives this thread name, of at most 15 bytes, from a file's name.
+fn is_comm_of(comm: &str, name: &str) -> bool {
+    name == comm || (comm.len() == 15 && name.starts_with(comm))
+}
+
+fn ids(f: &mut fmt::Formatter<'_>, actor: &Actor) -> fmt::Result {
+    match (actor.pid, actor.tid) {
+        (None, _) => f.write_str("pid not visible here")?,
+        (Some(pid), Some(tid)) if tid != pid => write!(f, "pid {pid}, thread {tid}")?,
+        (Some(pid), _) => write!(f, "pid {pid}")?,
+    }
+    write!(f, ", uid {}", actor.uid)?;
+    if actor.euid != actor.uid {
+        write!(f, ", euid {}", actor.euid)?;
+    }
+    Ok(())
+}
+
+/// Text that a watched program may have chosen, made harmless for a terminal and a log.
+struct Clean<'a>(&'a str);
+
+impl fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use std::fmt::Write as _;
+
+        self.0.chars().try_for_each(|c| match c {
+            '\'' => f.write_char(c),
+            // Includes what turns the direction of text around.
+            _ => write!(f, "{}", c.escape_debug()),
+        })
+    }
+}

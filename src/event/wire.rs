@@ -1,0 +1,279 @@
+//! The records of the ring buffer, as `include/ebph/wire.h` lays them out.
+//!
+//! Read field by field: no unsafe code, and no layout that compiler or padding could change.
+
+use crate::key::Key;
+
+pub(super) const DISTANCES: usize = 8;
+pub(super) const COMM: usize = 16;
+pub(super) const PATH: usize = 256;
+pub(super) const SYMBOL_NONE: u16 = 0xffff;
+
+/// Size of `struct ebph_event`.
+pub(super) const EVENT_SIZE: usize = 696;
+/// Size of `struct ebph_call_event`.
+pub(super) const CALL_EVENT_SIZE: usize = 736;
+
+// enum ebph_event_flag
+pub(super) const BY_COMMAND: u32 = 1;
+pub(super) const REFRESH: u32 = 2;
+pub(super) const CERTAIN: u32 = 4;
+pub(super) const CAUSE_LIMIT: u32 = 8;
+pub(super) const CAUSE_CHANGED: u32 = 16;
+pub(super) const CAUSE_SLOTS: u32 = 32;
+pub(super) const CAUSE_ROWS: u32 = 64;
+pub(super) const NO_PROFILE: u32 = 128;
+
+// enum ebph_profile_flag
+pub(super) const PROFILE_SCRIPT: u32 = 1;
+pub(super) const PROFILE_NO_PATH: u32 = 2;
+pub(super) const PROFILE_EXE_TRUNCATED: u32 = 4;
+pub(super) const PROFILE_SCRIPT_TRUNCATED: u32 = 8;
+pub(super) const PROFILE_SCRIPT_UNNAMED: u32 = 16;
+
+/// The bytes not read yet.
+pub(super) struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take().map(|[byte]| *byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().copied().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().copied().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().copied().map(u64::from_ne_bytes)
+    }
+}
+
+/// `struct ebph_event_header`
+pub(super) struct Header {
+    pub(super) kind: u16,
+    pub(super) size: u16,
+    pub(super) flags: u32,
+    pub(super) time: u64,
+    pub(super) lost: u64,
+}
+
+impl Header {
+    pub(super) fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        Some(Self {
+            kind: from.u16()?,
+            size: from.u16()?,
+            flags: from.u32()?,
+            time: from.u64()?,
+            lost: from.u64()?,
+        })
+    }
+}
+
+/// `struct ebph_actor`
+pub(super) struct Actor<'a> {
+    pub(super) start: u64,
+    pub(super) cgroup_id: u64,
+    pub(super) pid: u32,
+    pub(super) tid: u32,
+    pub(super) ppid: u32,
+    pub(super) uid: u32,
+    pub(super) euid: u32,
+    pub(super) gid: u32,
+    pub(super) egid: u32,
+    pub(super) comm: &'a [u8; COMM],
+}
+
+impl<'a> Actor<'a> {
+    pub(super) fn read(from: &mut Cursor<'a>) -> Option<Self> {
+        Some(Self {
+            start: from.u64()?,
+            cgroup_id: from.u64()?,
+            pid: from.u32()?,
+            tid: from.u32()?,
+            ppid: from.u32()?,
+            uid: from.u32()?,
+            euid: from.u32()?,
+            gid: from.u32()?,
+            egid: from.u32()?,
+            comm: {
+                from.u32()?;
+                from.take()?
+            },
+        })
+    }
+}
+
+/// `struct ebph_view`
+pub(super) struct View {
+    pub(super) key: Key,
+    pub(super) train_count: u64,
+    pub(super) last_mod_count: u64,
+    pub(super) sequences: u64,
+    pub(super) anomalies: u64,
+    pub(super) normal_time: u64,
+    pub(super) created: u64,
+    pub(super) state: u32,
+    pub(super) flags: u32,
+}
+
+impl View {
+    pub(super) fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        let (ino, script, partition) = (from.u64()?, from.u64()?, from.u64()?);
+        let (dev, generation) = (from.u32()?, from.u32()?);
+        let view = Self {
+            key: Key::from_wire(ino, script, partition, dev, generation),
+            train_count: from.u64()?,
+            last_mod_count: from.u64()?,
+            sequences: from.u64()?,
+            anomalies: from.u64()?,
+            normal_time: from.u64()?,
+            created: from.u64()?,
+            state: from.u32()?,
+            flags: from.u32()?,
+        };
+        // Slot and generation mean nothing outside the kernel.
+        from.u64()?;
+        Some(view)
+    }
+}
+
+/// `struct ebph_names`
+pub(super) struct Names<'a> {
+    pub(super) exe: &'a [u8; PATH],
+    pub(super) script: &'a [u8; PATH],
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn read(from: &mut Cursor<'a>) -> Option<Self> {
+        Some(Self {
+            exe: from.take()?,
+            script: from.take()?,
+        })
+    }
+}
+
+/// `struct ebph_call_view`
+pub(super) struct CallView {
+    pub(super) window: [u16; DISTANCES],
+    pub(super) symbol: u16,
+    pub(super) missed: u8,
+    pub(super) others: u8,
+    pub(super) lfc: u32,
+    pub(super) max_lfc: u32,
+    pub(super) suppressed: u64,
+}
+
+impl CallView {
+    pub(super) fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        let mut window = [SYMBOL_NONE; DISTANCES];
+        for place in &mut window {
+            *place = from.u16()?;
+        }
+        Some(Self {
+            window,
+            symbol: from.u16()?,
+            missed: from.u8()?,
+            others: from.u8()?,
+            lfc: from.u32()?,
+            max_lfc: from.u32()?,
+            suppressed: {
+                from.u32()?;
+                from.u64()?
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = include_str!("../../include/ebph/wire.h");
+
+    /// Finds `name = number` in the C header.
+    fn constant(name: &str) -> u64 {
+        let found = HEADER.lines().find_map(|line| {
+            let (left, right) = line.trim().split_once(" = ")?;
+            (left == name).then(|| right.split(',').next())?
+        });
+        let text = found.unwrap_or_else(|| panic!("{name} is not in wire.h"));
+        match text.strip_prefix("0x") {
+            Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).unwrap(),
+            None => text.parse().unwrap(),
+        }
+    }
+
+    /// Check that the numbers here are those of the C header.
+    #[test]
+    fn constants() {
+        for (name, here) in [
+            ("EBPH_DISTANCES", DISTANCES as u64),
+            ("EBPH_COMM", COMM as u64),
+            ("EBPH_PATH", PATH as u64),
+            ("EBPH_SYMBOL_NONE", SYMBOL_NONE.into()),
+            ("EBPH_BY_COMMAND", BY_COMMAND.into()),
+            ("EBPH_REFRESH", REFRESH.into()),
+            ("EBPH_CERTAIN", CERTAIN.into()),
+            ("EBPH_CAUSE_LIMIT", CAUSE_LIMIT.into()),
+            ("EBPH_CAUSE_CHANGED", CAUSE_CHANGED.into()),
+            ("EBPH_CAUSE_SLOTS", CAUSE_SLOTS.into()),
+            ("EBPH_CAUSE_ROWS", CAUSE_ROWS.into()),
+            ("EBPH_NO_PROFILE", NO_PROFILE.into()),
+            ("EBPH_PROFILE_SCRIPT", PROFILE_SCRIPT.into()),
+            ("EBPH_PROFILE_NO_PATH", PROFILE_NO_PATH.into()),
+            ("EBPH_PROFILE_EXE_TRUNCATED", PROFILE_EXE_TRUNCATED.into()),
+            (
+                "EBPH_PROFILE_SCRIPT_TRUNCATED",
+                PROFILE_SCRIPT_TRUNCATED.into(),
+            ),
+            ("EBPH_PROFILE_SCRIPT_UNNAMED", PROFILE_SCRIPT_UNNAMED.into()),
+        ] {
+            assert_eq!(constant(name), here, "{name}");
+        }
+        for kind in crate::event::EventKind::ALL {
+            let name = format!("EBPH_EVENT_{}", kind.as_str().to_uppercase());
+            if crate::event::EventKind::from_wire(kind as u16).is_some() {
+                assert_eq!(constant(&name), kind as u64, "{name}");
+            }
+        }
+    }
+
+    /// Check that each part takes as many bytes as the C header says.
+    #[test]
+    fn sizes() {
+        let bytes = [0; CALL_EVENT_SIZE];
+        let mut from = Cursor::new(&bytes);
+        let mut before = bytes.len();
+        let mut took = |from: &Cursor<'_>| {
+            let took = before - from.0.len();
+            before = from.0.len();
+            took
+        };
+        Header::read(&mut from).unwrap();
+        assert_eq!(took(&from), 24);
+        Actor::read(&mut from).unwrap();
+        assert_eq!(took(&from), 64);
+        View::read(&mut from).unwrap();
+        assert_eq!(took(&from), 96);
+        Names::read(&mut from).unwrap();
+        assert_eq!(took(&from), 512);
+        assert_eq!(from.0.len(), CALL_EVENT_SIZE - EVENT_SIZE);
+        CallView::read(&mut from).unwrap();
+        assert_eq!(took(&from), 40);
+        assert!(CallView::read(&mut from).is_none());
+    }
+}

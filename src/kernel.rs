@@ -1,0 +1,155 @@
+//! What this kernel and these privileges offer: facts only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libbpf_rs::btf::{Btf, types as btf};
+use rustix::thread::CapabilitySet;
+
+use crate::error::{Error, Result};
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The tracepoints that are attached to; BTF has a type for each that exists.
+const TRACEPOINTS: [(&str, &str); 5] = [
+    ("btf_trace_sys_enter", "tracepoint sys_enter"),
+    ("btf_trace_sched_process_fork", "tracepoint sched_process_fork"),
+    ("btf_trace_sched_process_exec", "tracepoint sched_process_exec"),
+    ("btf_trace_sched_process_exit", "tracepoint sched_process_exit"),
+    ("btf_trace_signal_deliver", "tracepoint signal_deliver"),
+];
+
+/// What the plan decides by.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub release: String,
+    pub btf: bool,
+    pub missing_tracepoint: Option<&'static str>,
+    /// Per-thread storage that programs of this type may use: 5.12 and later.
+    pub task_storage: bool,
+    /// `tp_btf/sys_enter` runs preemptibly, and loses calls: 7.2 and later.
+    pub preemptible_tp_btf: bool,
+    /// Fork, exec and exit events can be skipped: 7.0 and later.
+    pub events_may_skip: bool,
+}
+
+impl Facts {
+    /// Finds them out, without privileges.
+    pub(crate) fn gather() -> Self {
+        let release = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let newer = major(&release) >= 7;
+        let mut facts = Self {
+            btf: false,
+            missing_tracepoint: None,
+            task_storage: false,
+            preemptible_tp_btf: false,
+            events_may_skip: newer,
+            release,
+        };
+        if !Path::new(BTF).exists() {
+            return facts;
+        }
+        let Ok(types) = Btf::from_vmlinux() else {
+            return facts;
+        };
+        facts.btf = true;
+        facts.missing_tracepoint = TRACEPOINTS
+            .iter()
+            .find(|(name, _)| types.type_by_name::<btf::Typedef<'_>>(name).is_none())
+            .map(|(_, what)| *what);
+        facts.task_storage = types
+            .type_by_name::<btf::Func<'_>>("bpf_task_storage_get")
+            .or_else(|| types.type_by_name("task_storage_map_alloc"))
+            .is_some();
+        facts.preemptible_tp_btf = types
+            .type_by_name::<btf::Func<'_>>("trace_call_bpf_faultable")
+            .is_some();
+        facts
+    }
+}
+
+fn major(release: &str) -> u32 {
+    release
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The capabilities that are needed and not there. `CAP_SYS_ADMIN` stands for both of the others.
+pub(crate) fn missing_capabilities() -> Vec<&'static str> {
+    let have = rustix::thread::capabilities(None)
+        .map_or(CapabilitySet::empty(), |sets| sets.effective);
+    if have.contains(CapabilitySet::SYS_ADMIN) {
+        return Vec::new();
+    }
+    [
+        (CapabilitySet::BPF, "CAP_BPF"),
+        (CapabilitySet::PERFMON, "CAP_PERFMON"),
+    ]
+    .into_iter()
+    .filter(|(needed, _)| !have.contains(*needed))
+    .map(|(_, name)| name)
+    .collect()
+}
+
+/// How the kernel answers the simplest request: to make a small map.
+pub(crate) fn bpf_refusal() -> Option<std::io::Error> {
+    crate::loader::try_map().err()
+}
+
+/// Where the cgroup v2 file system is mounted, if it is.
+pub(crate) fn cgroup_mount() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let mount = fields.nth(1)?;
+        (fields.next()? == "cgroup2").then(|| PathBuf::from(mount))
+    })
+}
+
+/// The id of the cgroup at `path`: its inode number.
+pub(crate) fn cgroup_id(path: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+
+    let metadata = fs::metadata(path).map_err(|_| Error::NoSuchCgroup(path.to_owned()))?;
+    let kind = rustix::fs::statfs(path).map_err(|_| Error::NotACgroup(path.to_owned()))?;
+    if kind.f_type as u64 != CGROUP2_SUPER_MAGIC || !metadata.is_dir() {
+        return Err(Error::NotACgroup(path.to_owned()));
+    }
+    Ok(metadata.ino())
+}
+
+/// The mode of kernel lockdown, if there is such a thing.
+pub(crate) fn lockdown() -> Option<String> {
+    let modes = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let (_, rest) = modes.split_once('[')?;
+    Some(rest.split_once(']')?.0.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that a release is read by its first number, and that nonsense is old.
+    #[test]
+    fn release() {
+        assert_eq!(major("7.3.4+deb13-cloud-amd64"), 7);
+        assert_eq!(major("6.1.0-56"), 6);
+        assert_eq!(major(""), 0);
+    }
+
+    /// Check that what is no cgroup is refused by what it is.
+    #[test]
+    fn no_cgroup() {
+        let absent = cgroup_id(Path::new("/nonexistent/cgroup")).unwrap_err();
+        let other = cgroup_id(Path::new("/")).unwrap_err();
+        assert!(matches!(absent, Error::NoSuchCgroup(_)));
+        assert!(matches!(other, Error::NotACgroup(_)));
+    }
+}

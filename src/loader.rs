@@ -1,0 +1,443 @@
+//! Loading, attaching, and calling into the kernel: the one place that holds libbpf objects.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::time::Duration;
+
+use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
+use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
+
+use crate::error::{Error, Result};
+use crate::maps::Mapped;
+use crate::plan::{Hook, Plan};
+use crate::skel::{EbphSkel, EbphSkelBuilder, Wire, types};
+use crate::tracepoint;
+
+/// How large the maps are, and what is fixed while the hooks run.
+#[derive(Debug, Clone)]
+pub(crate) struct Sizes {
+    pub profiles: u32,
+    /// Usable rows; one more is allocated for the row that stands for none.
+    pub rows: u32,
+    pub ring_bytes: u32,
+    /// Steps of one replay; none outside it.
+    pub replay_steps: u32,
+}
+
+/// A loaded program, kept apart from the skeleton it came from.
+#[derive(Debug)]
+pub(crate) struct Program {
+    name: &'static str,
+    fd: OwnedFd,
+}
+
+/// What the kernel knows of a program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProgramInfo {
+    pub id: u32,
+    pub run_count: u64,
+    pub run_time: Duration,
+    pub recursion_misses: u64,
+    pub verified_instructions: u32,
+}
+
+impl Program {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Asks the kernel about the program.
+    pub(crate) fn info(&self) -> io::Result<ProgramInfo> {
+        let mut info = libbpf_sys::bpf_prog_info::default();
+        let mut len = size_of_val(&info) as u32;
+        // SAFETY: `info` is plain data of `len` bytes, and its pointers are null: the kernel
+        // writes nothing beyond it.
+        let err = unsafe {
+            libbpf_sys::bpf_obj_get_info_by_fd(
+                self.fd.as_raw_fd(),
+                (&raw mut info).cast(),
+                &raw mut len,
+            )
+        };
+        if err != 0 {
+            return Err(io::Error::from_raw_os_error(-err));
+        }
+        Ok(ProgramInfo {
+            id: info.id,
+            run_count: info.run_cnt,
+            run_time: Duration::from_nanos(info.run_time_ns),
+            recursion_misses: info.recursion_misses,
+            verified_instructions: info.verified_insns,
+        })
+    }
+
+    /// Runs a `SEC("syscall")` program; it may change its argument.
+    pub(crate) fn run<T: Wire>(&self, argument: &mut T) -> io::Result<()> {
+        let mut options = libbpf_sys::bpf_test_run_opts {
+            sz: size_of::<libbpf_sys::bpf_test_run_opts>() as u64,
+            ctx_in: std::ptr::from_mut(argument).cast(),
+            ctx_size_in: size_of::<T>() as u32,
+            ..Default::default()
+        };
+        // SAFETY: `ctx_in` points to `ctx_size_in` bytes that are ours to change: the kernel
+        // copies the argument in, and its new value back. Any bytes are a valid `T`.
+        let err = unsafe {
+            libbpf_sys::bpf_prog_test_run_opts(self.fd.as_raw_fd(), &raw mut options)
+        };
+        match err {
+            0 => Ok(()),
+            err => Err(io::Error::from_raw_os_error(-err)),
+        }
+    }
+}
+
+/// The maps that user space reads.
+#[derive(Debug)]
+pub(crate) struct Maps {
+    pub profiles: Mapped<types::ebph_profile>,
+    pub names: Mapped<types::ebph_names>,
+    pub rows: Mapped<types::ebph_row>,
+    pub counters: Mapped<types::ebph_counters>,
+    pub globals: Mapped<types::ebph_globals>,
+}
+
+impl Maps {
+    fn new(skel: &EbphSkel<'_>) -> io::Result<Self> {
+        let maps = &skel.maps;
+        Ok(Self {
+            profiles: Mapped::new(maps.profiles.as_fd(), maps.profiles.max_entries(), false)?,
+            names: Mapped::new(maps.names.as_fd(), maps.names.max_entries(), false)?,
+            rows: Mapped::new(maps.rows.as_fd(), maps.rows.max_entries(), false)?,
+            counters: Mapped::new(maps.counters.as_fd(), maps.counters.max_entries(), false)?,
+            globals: Mapped::new(maps.bss.as_fd(), 1, false)?,
+        })
+    }
+
+    /// Returns the object's global variable.
+    pub(crate) fn globals(&self) -> types::ebph_globals {
+        self.globals.get(0).unwrap_or_default()
+    }
+}
+
+/// Everything of a monitor that lives in the kernel. Dropping it detaches.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// First, so that nothing runs any more when the rest goes.
+    pub links: Vec<Link>,
+    /// Each attached program, for its statistics.
+    pub programs: Vec<Program>,
+    pub command: Program,
+    pub tasks: TaskList,
+    pub maps: Maps,
+}
+
+/// The list of threads, as a file of records.
+#[derive(Debug)]
+pub(crate) struct TaskList(Link);
+
+impl TaskList {
+    /// Walks over all threads of the machine, and returns what the program wrote.
+    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
+        use std::io::Read as _;
+
+        let mut bytes = Vec::new();
+        libbpf_rs::Iter::new(&self.0)
+            .map_err(as_io)?
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The events, as the worker thread takes them.
+pub(crate) struct Events {
+    ring: RingBuffer<'static>,
+    records: std::sync::mpsc::Receiver<Vec<u8>>,
+}
+
+impl Events {
+    /// Returns the file that is readable while events wait.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor belongs to `ring`, and lives as long as it does.
+        unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) }
+    }
+
+    /// Takes up to `limit` records; fewer, or none, if no more wait.
+    pub(crate) fn take(&self, limit: usize) -> Vec<Vec<u8>> {
+        // The count it returns is of no use: what arrived is in the channel, and an error (EINTR)
+        // means that the rest comes with the next call.
+        self.ring.consume_raw_n(limit);
+        self.records.try_iter().collect()
+    }
+}
+
+fn as_io(error: libbpf_rs::Error) -> io::Error {
+    let kind = match error.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+        libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
+        libbpf_rs::ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+        libbpf_rs::ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, format!("{error:#}"))
+}
+
+fn load_error(object: &str) -> impl FnOnce(libbpf_rs::Error) -> Error {
+    let object = object.to_owned();
+    move |error| match as_io(error) {
+        error if error.kind() == io::ErrorKind::PermissionDenied => Error::BpfDenied {
+            why: format!("loading {object}: {error}"),
+        },
+        source => Error::Load { object, source },
+    }
+}
+
+fn attach_error(program: &str) -> impl FnOnce(libbpf_rs::Error) -> Error {
+    let program = program.to_owned();
+    move |error| Error::Attach {
+        program,
+        source: as_io(error),
+    }
+}
+
+fn own<'a>(name: &'static str, program: impl AsFd + 'a) -> Result<Program> {
+    Ok(Program {
+        name,
+        fd: program
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(Error::io(format!("program {name}")))?,
+    })
+}
+
+/// The CPUs that may ever exist: the counters have a cell for each.
+fn possible_cpus() -> Result<u32> {
+    libbpf_rs::num_possible_cpus()
+        .map(|n| n as u32)
+        .map_err(|error| Error::Load {
+            object: "counters".to_owned(),
+            source: as_io(error),
+        })
+}
+
+/// Opens the object with its maps sized.
+fn open<'obj>(
+    storage: &'obj mut MaybeUninit<OpenObject>,
+    sizes: &Sizes,
+) -> Result<crate::skel::OpenEbphSkel<'obj>> {
+    let mut open = EbphSkelBuilder::default()
+        .open(storage)
+        .map_err(load_error("the BPF object"))?;
+    let maps = &mut open.maps;
+    let entries = [
+        (&mut maps.profiles, sizes.profiles),
+        (&mut maps.names, sizes.profiles),
+        (&mut maps.slots, sizes.profiles),
+        (&mut maps.rows, sizes.rows + 1),
+        (&mut maps.counters, possible_cpus()?),
+        (&mut maps.events, sizes.ring_bytes),
+        (&mut maps.replay_ops, sizes.replay_steps.max(1)),
+        (&mut maps.replay_verdicts, sizes.replay_steps.max(1)),
+    ];
+    for (map, count) in entries {
+        map.set_max_entries(count).map_err(load_error("a map"))?;
+    }
+    let config = rodata(&mut open)?;
+    config.cfg_max_slots = sizes.profiles;
+    config.cfg_max_rows = sizes.rows + 1;
+    Ok(open)
+}
+
+fn rodata<'a>(open: &'a mut crate::skel::OpenEbphSkel<'_>) -> Result<&'a mut types::rodata> {
+    open.maps
+        .rodata_data
+        .as_deref_mut()
+        .ok_or_else(|| Error::Load {
+            object: "the BPF object".to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidData, "it has no constants"),
+        })
+}
+
+/// Loads what the plan asks for, says who we are, and attaches. On an error nothing stays.
+pub(crate) fn start(
+    plan: &Plan,
+    sizes: &Sizes,
+    limits: types::ebph_limits,
+) -> Result<(Live, Events)> {
+    let mut storage = MaybeUninit::uninit();
+    let mut open = open(&mut storage, sizes)?;
+    let config = rodata(&mut open)?;
+    config.cfg_scope = plan.scope;
+    config.cfg_partition = plan.partition;
+    config.cfg_scripts = plan.scripts.into();
+    config.cfg_may_skip = plan.may_skip.into();
+    config.cfg_root_pid = plan.root_pid;
+    config.cfg_cgroup_id = plan.cgroup_id;
+    let progs = &mut open.progs;
+    progs
+        .ebph_sys_enter
+        .set_autoload(plan.hook == Hook::TpBtf);
+    progs
+        .ebph_sys_enter_tp
+        .set_autoload(plan.hook == Hook::Tracepoint);
+    progs.ebph_replay.set_autoload(false);
+    let skel = open.load().map_err(load_error("the BPF object"))?;
+    let progs = &skel.progs;
+
+    let events = Events::new(&skel)?;
+    let tasks = progs
+        .ebph_tasks
+        .attach()
+        .map_err(attach_error("ebph_tasks"))?;
+    let mut live = Live {
+        links: Vec::new(),
+        programs: Vec::new(),
+        command: own("ebph_command", &progs.ebph_command)?,
+        tasks: TaskList(tasks),
+        maps: Maps::new(&skel).map_err(Error::io("mapping the profiles"))?,
+    };
+    let mut setup = types::ebph_command {
+        op: types::ebph_op::EBPH_OP_SETUP.0,
+        limits,
+        ..Default::default()
+    };
+    live.command
+        .run(&mut setup)
+        .map_err(Error::io("setting the monitor up"))?;
+
+    // What threads do comes before what they call, so that the first call judged is of a thread
+    // whose past is known.
+    live.attach("ebph_fork", &progs.ebph_fork)?;
+    live.attach("ebph_exec", &progs.ebph_exec)?;
+    live.attach("ebph_exit", &progs.ebph_exit)?;
+    live.attach("ebph_signal", &progs.ebph_signal)?;
+    if plan.root_pid != 0 {
+        let adopt = progs
+            .ebph_adopt
+            .attach()
+            .map_err(attach_error("ebph_adopt"))?;
+        adopt_tree(&TaskList(adopt), &live.maps, plan.root_pid)?;
+    }
+    match plan.hook {
+        Hook::TpBtf => live.attach("ebph_sys_enter", &progs.ebph_sys_enter)?,
+        Hook::Tracepoint => live.attach_tracepoint("ebph_sys_enter_tp", &progs.ebph_sys_enter_tp)?,
+    }
+    Ok((live, events))
+}
+
+impl Live {
+    fn attach(&mut self, name: &'static str, program: &libbpf_rs::ProgramMut<'_>) -> Result<()> {
+        self.programs.push(own(name, program)?);
+        self.links
+            .push(program.attach().map_err(attach_error(name))?);
+        Ok(())
+    }
+
+    /// Attaches to the plain tracepoint without a need for tracefs to be mounted, which libbpf has.
+    fn attach_tracepoint(
+        &mut self,
+        name: &'static str,
+        program: &libbpf_rs::ProgramMut<'_>,
+    ) -> Result<()> {
+        self.programs.push(own(name, program)?);
+        let event = tracepoint::open("raw_syscalls/sys_enter").map_err(|source| Error::Attach {
+            program: name.to_owned(),
+            source,
+        })?;
+        let link = program
+            .attach_perf_event(event.as_raw_fd())
+            .map_err(attach_error(name))?;
+        // The link closes it from now on.
+        let _owned_by_link = event.into_raw_fd();
+        self.links.push(link);
+        Ok(())
+    }
+}
+
+/// Marks what the tree has already. A fork may race with a walk, so walks go on until one finds
+/// nothing new; from then on the fork hook, which is attached, sees every child.
+fn adopt_tree(walk: &TaskList, maps: &Maps, root_pid: u32) -> Result<()> {
+    const WALKS: usize = 1000;
+
+    for _ in 0..WALKS {
+        let found = walk
+            .read()
+            .map_err(Error::io("walking the process tree"))?;
+        if maps.globals().root_tgid == 0 {
+            return Err(Error::NoSuchProcess(root_pid));
+        }
+        if found.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The parts of the object that replay needs, on their own.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub program: Program,
+    pub command: Program,
+    pub maps: Maps,
+    pub steps: Mapped<types::ebph_replay_op>,
+    pub verdicts: Mapped<types::ebph_verdict>,
+}
+
+/// Loads the replay program, and attaches nothing.
+pub(crate) fn replay(sizes: &Sizes) -> Result<Replay> {
+    let mut storage = MaybeUninit::uninit();
+    let mut open = open(&mut storage, sizes)?;
+    for mut program in open.open_object_mut().progs_mut() {
+        let wanted = program.name() == "ebph_replay" || program.name() == "ebph_command";
+        program.set_autoload(wanted);
+    }
+    let skel = open.load().map_err(load_error("the BPF object"))?;
+    let maps = &skel.maps;
+    let mapping = |source| Error::io("mapping the replay's arrays")(source);
+    Ok(Replay {
+        program: own("ebph_replay", &skel.progs.ebph_replay)?,
+        command: own("ebph_command", &skel.progs.ebph_command)?,
+        maps: Maps::new(&skel).map_err(mapping)?,
+        steps: Mapped::new(maps.replay_ops.as_fd(), sizes.replay_steps, true).map_err(mapping)?,
+        verdicts: Mapped::new(maps.replay_verdicts.as_fd(), sizes.replay_steps, false)
+            .map_err(mapping)?,
+    })
+}
+
+impl Events {
+    fn new(skel: &EbphSkel<'_>) -> Result<Self> {
+        let (sender, records) = std::sync::mpsc::channel();
+        let mut ring = RingBufferBuilder::new();
+        ring.add(&skel.maps.events, move |record: &[u8]| {
+            // To copy is all that is done here: a panic in this function would abort the process.
+            // The receiver lives beside the ring, so it cannot be gone.
+            let _gone = sender.send(record.to_vec());
+            0
+        })
+        .map_err(load_error("the ring buffer"))?;
+        let ring = ring.build().map_err(load_error("the ring buffer"))?;
+        Ok(Self { ring, records })
+    }
+}
+
+/// Makes a map and gives it back: whether bpf(2) is to be had at all.
+pub(crate) fn try_map() -> io::Result<()> {
+    // SAFETY: no name and no options: null pointers that the function allows.
+    let fd = unsafe {
+        libbpf_sys::bpf_map_create(
+            libbpf_sys::BPF_MAP_TYPE_ARRAY,
+            std::ptr::null(),
+            4,
+            8,
+            1,
+            std::ptr::null(),
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: the kernel has just given this descriptor to us; dropping it closes it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok(())
+}

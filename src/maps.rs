@@ -1,0 +1,108 @@
+//! BPF arrays seen through a mapping: reading a profile costs no system call.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::skel::Wire;
+
+/// An mmap-able array map of `T`.
+///
+/// The kernel goes on writing to it, so a value is copied word by word: each word is whole, the
+/// words of one value may be from different moments.
+#[derive(Debug)]
+pub(crate) struct Mapped<T> {
+    memory: MmapRaw,
+    len: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Wire> Mapped<T> {
+    const WORDS: usize = size_of::<T>() / 8;
+
+    /// Maps the array behind `fd`, which must have `len` values of `T`.
+    pub(crate) fn new(fd: BorrowedFd<'_>, len: u32, writable: bool) -> io::Result<Self> {
+        let mut options = MmapOptions::new();
+        let options = options.len(len as usize * size_of::<T>());
+        let memory = if writable {
+            options.map_raw(fd.as_raw_fd())?
+        } else {
+            options.map_raw_read_only(fd.as_raw_fd())?
+        };
+        Ok(Self {
+            memory,
+            len,
+            of: PhantomData,
+        })
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Returns the bytes that the mapping takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.memory.len() as u64
+    }
+
+    fn words(&self, index: u32) -> Option<&[AtomicU64]> {
+        if index >= self.len {
+            return None;
+        }
+        let first = self
+            .memory
+            .as_ptr()
+            .cast::<AtomicU64>()
+            .wrapping_add(index as usize * Self::WORDS);
+        // SAFETY: `index` is below `len`, and `len` values were mapped for as long as `self`
+        // lives. A mapping starts at a page, and values are multiples of eight bytes, so the words
+        // are aligned. Whoever else writes here (the kernel) is met by atomic loads only.
+        Some(unsafe { std::slice::from_raw_parts(first, Self::WORDS) })
+    }
+
+    /// Returns a copy of the value at `index`.
+    pub(crate) fn get(&self, index: u32) -> Option<T> {
+        let words = self.words(index)?;
+        let mut value = T::default();
+        // SAFETY: `T` is plain data of exactly `WORDS` words (see `Wire`), borrowed mutably here.
+        // Words are written unaligned since `T` may be aligned to four bytes.
+        unsafe {
+            let to = (&raw mut value).cast::<u64>();
+            for (i, word) in words.iter().enumerate() {
+                to.add(i).write_unaligned(word.load(Ordering::Relaxed));
+            }
+        }
+        Some(value)
+    }
+
+    /// Returns one word of the value at `index`: the state of a profile, say, without the rest.
+    pub(crate) fn word(&self, index: u32, offset: usize) -> Option<u64> {
+        let word = self.words(index)?.get(offset / 8)?;
+        Some(word.load(Ordering::Acquire))
+    }
+
+    /// Writes the value at `index` of a writable mapping; false beyond its end.
+    pub(crate) fn set(&mut self, index: u32, value: &T) -> bool {
+        let Some(words) = self.words(index) else {
+            return false;
+        };
+        // SAFETY: `T` is plain data of exactly `WORDS` words (see `Wire`). The mapping is
+        // writable: only the replay's input is, and only it calls this.
+        unsafe {
+            let from = std::ptr::from_ref(value).cast::<u64>();
+            for (i, word) in words.iter().enumerate() {
+                word.store(from.add(i).read_unaligned(), Ordering::Relaxed);
+            }
+        }
+        true
+    }
+}
+
+// SAFETY: the memory is reached through atomics only, and stays mapped until the drop.
+unsafe impl<T> Sync for Mapped<T> {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl<T> Send for Mapped<T> {}

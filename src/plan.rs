@@ -1,0 +1,186 @@
+//! Facts and options to what is to be loaded: pure.
+
+use crate::error::{Error, Result};
+use crate::kernel::Facts;
+use crate::skel::types;
+
+/// Which program stands at the entry of system calls.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EntryHook {
+    /// What suits the kernel: [`TpBtf`](Self::TpBtf), but the plain tracepoint on kernels (7.2 and
+    /// later) whose `tp_btf` programs run preemptibly and lose calls.
+    #[default]
+    Auto,
+    /// `tp_btf/sys_enter`: the cheaper one.
+    TpBtf,
+    /// `tracepoint/raw_syscalls/sys_enter`: dearer, and blind while some process of the machine is
+    /// preempted within a map operation of bpf(2).
+    Tracepoint,
+}
+
+/// The choice that [`EntryHook`] comes down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    TpBtf,
+    Tracepoint,
+}
+
+/// What the builder was told, as far as it decides what is loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub scope: ScopeKind,
+    pub partition: Partition,
+    pub scripts: bool,
+    pub hook: EntryHook,
+}
+
+/// The scope, resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScopeKind {
+    System,
+    Tree { pid: u32 },
+    Cgroup { id: u64 },
+}
+
+/// What profiles are divided by, besides the executable.
+///
+/// With one profile for all, any user who can run `/bin/sh` can train, or un-normal, the profile
+/// that root's daemons are judged by.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Partition {
+    /// One profile per executable, as in pH.
+    #[default]
+    Executable,
+    /// One per executable and cgroup: containers of one image are learnt apart.
+    Cgroup,
+    /// One per executable and real user id (of the initial user namespace).
+    User,
+}
+
+/// What is to be loaded, in the terms of the BPF object's constants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub scope: u32,
+    pub partition: u32,
+    pub scripts: bool,
+    pub may_skip: bool,
+    pub root_pid: u32,
+    pub cgroup_id: u64,
+    pub hook: Hook,
+}
+
+/// Decides; refuses what this kernel cannot do.
+pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
+    if let Some(missing) = facts.missing_tracepoint {
+        return Err(Error::KernelTooOld {
+            needs: missing,
+            found: facts.release.clone(),
+        });
+    }
+    if !facts.task_storage {
+        return Err(Error::KernelTooOld {
+            needs: "6.1, or BPF task storage",
+            found: facts.release.clone(),
+        });
+    }
+    let hook = match options.hook {
+        EntryHook::TpBtf => Hook::TpBtf,
+        EntryHook::Tracepoint => Hook::Tracepoint,
+        EntryHook::Auto if facts.preemptible_tp_btf => Hook::Tracepoint,
+        EntryHook::Auto => Hook::TpBtf,
+    };
+    let (scope, root_pid, cgroup_id) = match options.scope {
+        ScopeKind::System => (types::ebph_scope::EBPH_SCOPE_SYSTEM, 0, 0),
+        ScopeKind::Tree { pid } => (types::ebph_scope::EBPH_SCOPE_TREE, pid, 0),
+        ScopeKind::Cgroup { id } => (types::ebph_scope::EBPH_SCOPE_CGROUP, 0, id),
+    };
+    let partition = match options.partition {
+        Partition::Executable => types::ebph_partition::EBPH_BY_EXECUTABLE,
+        Partition::Cgroup => types::ebph_partition::EBPH_BY_CGROUP,
+        Partition::User => types::ebph_partition::EBPH_BY_USER,
+    };
+    Ok(Plan {
+        scope: scope.0,
+        partition: partition.0,
+        scripts: options.scripts,
+        may_skip: facts.events_may_skip,
+        root_pid,
+        cgroup_id,
+        hook,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            release: "6.18.0".to_owned(),
+            btf: true,
+            missing_tracepoint: None,
+            task_storage: true,
+            preemptible_tp_btf: false,
+            events_may_skip: false,
+        }
+    }
+
+    fn options() -> Options {
+        Options {
+            scope: ScopeKind::System,
+            partition: Partition::Executable,
+            scripts: true,
+            hook: EntryHook::Auto,
+        }
+    }
+
+    /// Check that the entry hook follows the kernel, unless it was chosen.
+    #[test]
+    fn hook() {
+        let old = facts();
+        let new = Facts {
+            preemptible_tp_btf: true,
+            ..facts()
+        };
+        let auto = options();
+        let forced = Options {
+            hook: EntryHook::TpBtf,
+            ..options()
+        };
+        assert_eq!(plan(&old, &auto).unwrap().hook, Hook::TpBtf);
+        assert_eq!(plan(&new, &auto).unwrap().hook, Hook::Tracepoint);
+        assert_eq!(plan(&new, &forced).unwrap().hook, Hook::TpBtf);
+    }
+
+    /// Check that a kernel without task storage is refused by name.
+    #[test]
+    fn refusal() {
+        let old = Facts {
+            task_storage: false,
+            release: "5.10.0".to_owned(),
+            ..facts()
+        };
+        let error = plan(&old, &options()).unwrap_err();
+        assert!(matches!(error, Error::KernelTooOld { .. }), "{error}");
+        assert!(error.to_string().contains("5.10.0"));
+    }
+
+    /// Check that a scope carries its one number, and no other.
+    #[test]
+    fn scope() {
+        let tree = Options {
+            scope: ScopeKind::Tree { pid: 7 },
+            ..options()
+        };
+        let cgroup = Options {
+            scope: ScopeKind::Cgroup { id: 9 },
+            ..options()
+        };
+        let tree = plan(&facts(), &tree).unwrap();
+        let cgroup = plan(&facts(), &cgroup).unwrap();
+        assert_eq!((tree.root_pid, tree.cgroup_id), (7, 0));
+        assert_eq!((cgroup.root_pid, cgroup.cgroup_id), (0, 9));
+    }
+}

@@ -1,0 +1,21 @@
+//! The monitor on the live kernel.
+//!
+//! Needs root (or `make test`, which uses sudo) and a C compiler; single tests name what else
+//! they need and fail when it is absent. See `harness` for how they are written.
+
+mod harness;
+
+mod abi;
+mod capacity;
+mod cli;
+mod commands;
+mod delivery;
+mod detection;
+mod exec;
+mod identity;
+mod lifecycle;
+mod misuse;
+mod processes;
+mod scope;
+mod signals;
+mod verifier;

@@ -1,0 +1,203 @@
+//! Bad input and missing means: each its own typed error.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use ebph::{Error, Monitor, MonitorBuilder, Scope};
+
+use crate::harness::{Stage, helper, require_root};
+
+#[track_caller]
+fn refused(builder: MonitorBuilder) -> Error {
+    match builder.start() {
+        Err(error) => error,
+        Ok(_) => panic!("the monitor started"),
+    }
+}
+
+/// Check that a process that has ended, or never was, is named.
+#[test]
+fn a_dead_pid() {
+    require_root();
+    let mut child = Command::new("true").spawn().expect("true is everywhere");
+    let pid = child.id();
+    child.wait().expect("it is our child");
+    let beyond = u32::MAX / 2;
+    for pid in [pid, 0, beyond, u32::MAX] {
+        let error = refused(Monitor::builder().scope(Scope::Tree(pid)));
+        assert!(
+            matches!(error, Error::NoSuchProcess(found) if found == pid),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(&pid.to_string()));
+    }
+}
+
+/// Check that what is no cgroup is refused, each in its own way.
+#[test]
+fn no_cgroup() {
+    require_root();
+    let scope = |path: &str| Monitor::builder().scope(Scope::Cgroup(path.into()));
+    let error = refused(scope("/nonexistent/cgroup"));
+    assert!(matches!(error, Error::NoSuchCgroup(_)), "{error:?}");
+    assert!(error.to_string().contains("/nonexistent/cgroup"));
+    for path in ["/tmp", "/proc", "/etc/passwd", "/dev/null"] {
+        let error = refused(scope(path));
+        assert!(matches!(error, Error::NotACgroup(_)), "{path}: {error:?}");
+    }
+}
+
+/// Check that only an existing file has a key.
+#[test]
+fn no_file() {
+    let stage = Stage::new();
+    let watch = stage.watch();
+    let missing = watch.key_of("/nonexistent/file");
+    assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
+    watch.finish();
+}
+
+/// Check that a user without privileges is told which are missing, and that preflight tells him
+/// as well, without failing.
+#[test]
+fn no_privileges() {
+    require_root();
+    run_as("misuse::part_without_privileges", || {
+        // SAFETY: three calls without memory, made before exec.
+        let failed = unsafe {
+            libc::setgroups(0, std::ptr::null()) != 0
+                || libc::setgid(65534) != 0
+                || libc::setuid(65534) != 0
+        };
+        if failed {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    });
+}
+
+#[test]
+fn part_without_privileges() {
+    if !helper::part("misuse::part_without_privileges") {
+        return;
+    }
+    let error = refused(Monitor::builder());
+    let Error::NotPrivileged { missing } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(missing.contains(&"CAP_BPF"), "{missing:?}");
+    assert!(error.to_string().contains("CAP_BPF"));
+    let preflight = Monitor::preflight().to_string();
+    assert!(preflight.contains("CAP_BPF"), "{preflight}");
+}
+
+/// Check that a bpf(2) which is forbidden in spite of all privileges is told from missing ones.
+#[test]
+fn bpf_denied() {
+    require_root();
+    run_as("misuse::part_denied_bpf", || {
+        let load = |code: u32, k: u32| libc::sock_filter {
+            code: code as u16,
+            jt: 0,
+            jf: 0,
+            k,
+        };
+        let mut code = [
+            load(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+            libc::sock_filter {
+                jf: 1,
+                ..load(
+                    libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+                    libc::SYS_bpf as u32,
+                )
+            },
+            load(
+                libc::BPF_RET | libc::BPF_K,
+                libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
+            ),
+            load(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: code.len() as u16,
+            filter: code.as_mut_ptr(),
+        };
+        // SAFETY: the program and its code outlive the call, which copies them.
+        let failed = unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                0,
+                &program,
+            )
+        };
+        if failed == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    });
+}
+
+#[test]
+fn part_denied_bpf() {
+    if !helper::part("misuse::part_denied_bpf") {
+        return;
+    }
+    let error = refused(Monitor::builder());
+    assert!(matches!(error, Error::BpfDenied { .. }), "{error:?}");
+    assert!(!Monitor::preflight().to_string().is_empty());
+}
+
+/// Check that CAP_BPF and CAP_PERFMON are enough to watch one's own child.
+#[test]
+fn two_capabilities_are_enough() {
+    require_root();
+    run_as("misuse::part_with_two_capabilities", || {
+        // Root without the rest: what is not in the bounding set is gone after exec.
+        let keep = [38 /* CAP_PERFMON */, 39 /* CAP_BPF */];
+        for capability in (0..64).filter(|capability| !keep.contains(capability)) {
+            // SAFETY: no memory is passed. What the kernel does not know is refused.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn part_with_two_capabilities() {
+    if !helper::part("misuse::part_with_two_capabilities") {
+        return;
+    }
+    let stage = Stage::new();
+    let watch = stage.watch();
+    stage.run_ok(1, "calls", &[crate::harness::getppid(10)]);
+    assert_eq!(stage.profile(&watch, "calls").train_count(), 11);
+    watch.finish();
+}
+
+/// Check that preflight finds here what the monitor needs.
+#[test]
+fn preflight() {
+    require_root();
+    let text = Monitor::preflight().to_string();
+    for word in ["BTF", "kernel"] {
+        assert!(text.contains(word), "no {word} in\n{text}");
+    }
+}
+
+/// Runs a part in a process that was changed in this way before its exec.
+fn run_as(test: &str, change: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
+    let mut command = helper::command(test);
+    // SAFETY: the closures above make system calls only, and allocate nothing.
+    unsafe { command.pre_exec(change) };
+    let output = command.output().expect("this binary can be run");
+    assert!(
+        output.status.success(),
+        "{test}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,36 @@
+//! What each program costs the verifier, so that growth is seen before a kernel refuses it.
+
+use ebph::EntryHook;
+
+use crate::harness::{Stage, getppid, require_root};
+
+/// Check that the programs load on this kernel, and print the instructions that the verifier
+/// walked for each.
+#[test]
+fn instruction_counts() {
+    require_root();
+    let stage = Stage::new();
+    let watch = stage.watch();
+    let stats = watch.stats().expect("stats can be read");
+    assert!(!stats.programs.is_empty());
+    for program in &stats.programs {
+        println!("{:24} {:>8}", program.name, program.verified_instructions);
+    }
+    watch.finish();
+}
+
+/// Check that both kinds of hook on system calls load and see the same here.
+#[test]
+fn both_hooks() {
+    for hook in [EntryHook::TpBtf, EntryHook::Tracepoint] {
+        let stage = Stage::new();
+        let watch = stage.watch_with(|builder| builder.hook(hook));
+        stage.run_ok(1, "calls", &[getppid(1000)]);
+        assert_eq!(
+            stage.profile(&watch, "calls").train_count(),
+            1001,
+            "{hook:?}"
+        );
+        watch.finish();
+    }
+}
