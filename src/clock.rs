@@ -25,9 +25,12 @@ impl Clock {
         }
     }
 
-    /// Returns nanoseconds since boot.
-    pub(crate) fn boot_ns() -> u64 {
-        u64::try_from(duration(clock_gettime(ClockId::Boottime)).as_nanos()).unwrap_or(u64::MAX)
+    /// Returns the time of day and the time since boot.
+    pub(crate) fn both() -> (SystemTime, Duration) {
+        (
+            printable(SystemTime::now()),
+            duration(clock_gettime(ClockId::Boottime)),
+        )
     }
 
     /// Returns the time of day at `boot_ns` nanoseconds since boot.
@@ -55,7 +58,8 @@ mod tests {
     /// Check that the present is the present on both clocks.
     #[test]
     fn present() {
-        let apart = SystemTime::now().duration_since(Clock::now().wall(Clock::boot_ns()));
+        let (time, boot) = Clock::both();
+        let apart = time.duration_since(Clock::now().wall(boot.as_nanos() as u64));
         assert!(apart.unwrap_or_else(|e| e.duration()) < Duration::from_secs(5));
     }
 

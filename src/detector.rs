@@ -93,7 +93,8 @@ pub struct TaskStatus {
 ///
 /// ```
 /// use std::time::Duration;
-/// use ebph::{Abi, Command, Detector, Key, Limits, Symbol};
+/// use ebph::detector::Command;
+/// use ebph::{Abi, Detector, Key, Limits, Symbol};
 ///
 /// let open = Symbol::from_name(Abi::X86_64, "openat").unwrap();
 /// let read = Symbol::from_name(Abi::X86_64, "read").unwrap();

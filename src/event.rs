@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::clock::Clock;
 use crate::key::Key;
 use crate::profile::State;
 use crate::syscall::{Letter, Symbol};
@@ -334,14 +335,38 @@ pub enum WarningKind {
     ProfileIndex,
     /// Memory of the kernel could not be read.
     KernelRead,
-    /// A free slot or row could not be queued.
-    FreeList,
     /// An update gave up because others got in between too often.
     Contention,
     /// A record from the kernel could not be understood.
     Undecodable,
     /// A handler panicked, and goes on with the next event.
     HandlerPanic,
+}
+
+impl Lost {
+    /// Says so as of now.
+    pub(crate) fn now(count: u64, place: LossPlace) -> Self {
+        let (time, boot) = Clock::both();
+        Self {
+            time,
+            boot,
+            count,
+            place,
+        }
+    }
+}
+
+impl Warning {
+    /// Says so as of now.
+    pub(crate) fn now(what: WarningKind, count: u64) -> Self {
+        let (time, boot) = Clock::both();
+        Self {
+            time,
+            boot,
+            what,
+            count,
+        }
+    }
 }
 
 impl Event {

@@ -1,34 +1,95 @@
-//! ebph
+//! A sense of self for programs: learns, in the kernel, which system calls of a program follow
+//! which, and reports the call that does not fit.
+//!
+//! For each executable there is a *profile* of *lookahead pairs*: which call was seen how far
+//! before which other one, up to a distance of eight. A profile trains until nothing new has come
+//! for long enough, freezes, and after a wait becomes *normal*; from then on each call of its
+//! programs is judged at the moment it is made. This is Somayaji's pH (2002) as Findlay rebuilt it
+//! in eBPF (ebpH, 2020), as a library.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use ebph::{Event, Monitor, Scope};
+//!
+//! let monitor = Monitor::builder()
+//!     .scope(Scope::System)
+//!     .normal_wait(Duration::from_secs(7 * 24 * 3600))
+//!     .handler(|event: &Event| eprintln!("{event}"))
+//!     .start()?;
+//!
+//! for anomaly in monitor.anomalies() {
+//!     println!("{} of {}", anomaly.symbol, anomaly.context.actor.comm);
+//! }
+//! # Ok::<(), ebph::Error>(())
+//! ```
+//!
+//! Without privileges, [`Detector`] does the same to calls from anywhere.
+//!
+//! # Minimum kernel version
+//!
+//! 6.1, with BTF; x86-64 and (built, not run) arm64. [`Monitor::preflight`] says what a machine
+//! has.
+//!
+//! # Privileges
+//!
+//! `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`.
+//!
+//! # Known problems
+//!
+//! - A call restarted by ptrace or the cgroup freezer, which no signal explains, is recorded twice.
+//! - That a handler was left by `siglongjmp` is told from the stack pointer. Missed: a next call
+//!   from deeper down than the interrupted one, and programs that switch stacks by themselves.
+//! - A script is known by its path, not by its contents.
+//! - An interpreter that runs already at the start keeps the interpreter's profile until its next
+//!   exec.
+//! - libbpf prints warnings to standard error when a program cannot be loaded; see
+//!   [`log_libbpf`].
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod clock;
 pub mod detector;
 mod error;
-#[allow(dead_code)]
+mod event;
 mod kernel;
 mod key;
 mod limits;
-#[allow(dead_code)]
 mod loader;
-#[allow(dead_code)]
 mod maps;
-#[allow(dead_code)]
+mod monitor;
 mod plan;
+mod preflight;
+mod process;
 mod profile;
 mod replay;
-#[allow(dead_code)]
 mod skel;
-#[allow(dead_code)]
 mod snapshot;
+mod stats;
 mod syscall;
-#[allow(dead_code)]
 mod tracepoint;
 
-pub use detector::{Detector};
+pub use detector::Detector;
 pub use error::{Error, Result};
-pub use key::{Key, KeyPartition};
+pub use event::{
+    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventHandler, EventKind,
+    EventMask, LossPlace, Lost, Marks, MissedPair, NewSequence, ParseEventKindError, ProfileEvent,
+    ProfileView, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
+};
+pub use key::{Key, KeyPartition, ParseKeyError};
 pub use limits::Limits;
-pub use profile::{Profile, State};
+pub use loader::log_libbpf;
+pub use monitor::Monitor;
+pub use monitor::builder::{MonitorBuilder, Scope};
+pub use monitor::receiver::{Anomalies, Events, Receiver};
+pub use plan::{EntryHook, Partition};
+pub use preflight::{Check, Preflight, Status};
+pub use process::{Process, Thread};
+pub use profile::{Pair, Profile, State};
 pub use replay::KernelReplay;
-pub use syscall::{Abi, Symbol};
+pub use stats::{
+    CallStats, DetectionStats, EventStats, FailureStats, ProfileStats, ProgramStats, RowStats,
+    Stats, ThreadStats,
+};
+pub use syscall::{Abi, Letter, ParseSymbolError, Symbol};

@@ -4,6 +4,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
@@ -36,7 +37,6 @@ pub(crate) struct Program {
 /// What the kernel knows of a program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProgramInfo {
-    pub id: u32,
     pub run_count: u64,
     pub run_time: Duration,
     pub recursion_misses: u64,
@@ -65,7 +65,6 @@ impl Program {
             return Err(io::Error::from_raw_os_error(-err));
         }
         Ok(ProgramInfo {
-            id: info.id,
             run_count: info.run_cnt,
             run_time: Duration::from_nanos(info.run_time_ns),
             recursion_misses: info.recursion_misses,
@@ -127,10 +126,24 @@ pub(crate) struct Live {
     /// First, so that nothing runs any more when the rest goes.
     pub links: Vec<Link>,
     /// Each attached program, for its statistics.
-    pub programs: Vec<Program>,
+    pub programs: Arc<Vec<Program>>,
     pub command: Program,
     pub tasks: TaskList,
-    pub maps: Maps,
+    pub maps: Arc<Maps>,
+    ring_bytes: u64,
+}
+
+impl Live {
+    /// Returns the kernel memory that the mapped arrays and the ring take, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let maps = &self.maps;
+        maps.profiles.bytes()
+            + maps.names.bytes()
+            + maps.rows.bytes()
+            + maps.counters.bytes()
+            + maps.globals.bytes()
+            + self.ring_bytes
+    }
 }
 
 /// The list of threads, as a file of records.
@@ -290,43 +303,54 @@ pub(crate) fn start(
         .ebph_tasks
         .attach()
         .map_err(attach_error("ebph_tasks"))?;
-    let mut live = Live {
-        links: Vec::new(),
-        programs: Vec::new(),
-        command: own("ebph_command", &progs.ebph_command)?,
-        tasks: TaskList(tasks),
-        maps: Maps::new(&skel).map_err(Error::io("mapping the profiles"))?,
-    };
+    let mut attached = Attached::default();
+    let command = own("ebph_command", &progs.ebph_command)?;
+    let maps = Maps::new(&skel).map_err(Error::io("mapping the profiles"))?;
     let mut setup = types::ebph_command {
         op: types::ebph_op::EBPH_OP_SETUP.0,
         limits,
         ..Default::default()
     };
-    live.command
+    command
         .run(&mut setup)
         .map_err(Error::io("setting the monitor up"))?;
 
     // What threads do comes before what they call, so that the first call judged is of a thread
     // whose past is known.
-    live.attach("ebph_fork", &progs.ebph_fork)?;
-    live.attach("ebph_exec", &progs.ebph_exec)?;
-    live.attach("ebph_exit", &progs.ebph_exit)?;
-    live.attach("ebph_signal", &progs.ebph_signal)?;
+    attached.attach("ebph_fork", &progs.ebph_fork)?;
+    attached.attach("ebph_exec", &progs.ebph_exec)?;
+    attached.attach("ebph_exit", &progs.ebph_exit)?;
+    attached.attach("ebph_signal", &progs.ebph_signal)?;
     if plan.root_pid != 0 {
         let adopt = progs
             .ebph_adopt
             .attach()
             .map_err(attach_error("ebph_adopt"))?;
-        adopt_tree(&TaskList(adopt), &live.maps, plan.root_pid)?;
+        adopt_tree(&TaskList(adopt), &maps, plan.root_pid)?;
     }
     match plan.hook {
-        Hook::TpBtf => live.attach("ebph_sys_enter", &progs.ebph_sys_enter)?,
-        Hook::Tracepoint => live.attach_tracepoint("ebph_sys_enter_tp", &progs.ebph_sys_enter_tp)?,
+        Hook::TpBtf => attached.attach("ebph_sys_enter", &progs.ebph_sys_enter)?,
+        Hook::Tracepoint => attached.attach_tracepoint("ebph_sys_enter_tp", &progs.ebph_sys_enter_tp)?,
     }
+    let live = Live {
+        links: attached.links,
+        programs: Arc::new(attached.programs),
+        command,
+        tasks: TaskList(tasks),
+        maps: Arc::new(maps),
+        ring_bytes: sizes.ring_bytes.into(),
+    };
     Ok((live, events))
 }
 
-impl Live {
+/// What was attached so far; dropping it detaches.
+#[derive(Default)]
+struct Attached {
+    links: Vec<Link>,
+    programs: Vec<Program>,
+}
+
+impl Attached {
     fn attach(&mut self, name: &'static str, program: &libbpf_rs::ProgramMut<'_>) -> Result<()> {
         self.programs.push(own(name, program)?);
         self.links
@@ -440,4 +464,19 @@ pub(crate) fn try_map() -> io::Result<()> {
     // SAFETY: the kernel has just given this descriptor to us; dropping it closes it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(())
+}
+
+/// Sends what libbpf prints to the [`log`] crate instead of standard error.
+///
+/// libbpf has one such setting for the whole process, so this library does not touch it by itself.
+pub fn log_libbpf() {
+    fn print(level: libbpf_rs::PrintLevel, text: String) {
+        let level = match level {
+            libbpf_rs::PrintLevel::Warn => log::Level::Warn,
+            libbpf_rs::PrintLevel::Info => log::Level::Info,
+            libbpf_rs::PrintLevel::Debug => log::Level::Debug,
+        };
+        log::log!(target: "libbpf", level, "{}", text.trim_end());
+    }
+    libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Debug, print)));
 }

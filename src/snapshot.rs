@@ -9,13 +9,14 @@ use crate::key::Key;
 use crate::limits::Limits;
 use crate::loader::Maps;
 use crate::maps::Mapped;
-use crate::profile::{Profile, ProfileParts, Row};
+use crate::profile::{Profile, ProfileParts, Row, State};
 use crate::replay::saturating_ns;
 use crate::skel::types;
 use crate::syscall::Symbol;
 
 const LIVE: u64 = types::ebph_state::EBPH_LIVE.0 as u64;
 const IDS: usize = 256;
+const STATE: usize = std::mem::offset_of!(types::ebph_profile, state);
 
 pub(crate) fn key(wire: &types::ebph_key) -> Key {
     Key::from_wire(
@@ -48,8 +49,15 @@ fn path(bytes: &[u8]) -> Option<PathBuf> {
     (end > 0).then(|| PathBuf::from(OsStr::from_bytes(&bytes[..end])))
 }
 
+/// The state of the profile in a slot; `None` while there is none.
+pub(crate) fn state(maps: &Maps, slot: u32) -> Option<State> {
+    let word = maps.profiles.word(slot, STATE)?;
+    (word & LIVE != 0).then(|| State::from_word(word))
+}
+
 /// Which tenant a slot has: its generation, or `None` while there is no profile in it.
 pub(crate) fn tenant(maps: &Maps, slot: u32) -> Option<(Key, u32)> {
+    state(maps, slot)?;
     let profile = maps.profiles.get(slot)?;
     (profile.state & LIVE != 0).then(|| (key(&profile.key), profile.generation))
 }

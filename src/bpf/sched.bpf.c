@@ -20,8 +20,6 @@ int BPF_PROG(ebph_fork, struct task_struct *parent, struct task_struct *child)
 	above = (struct pt_regs *)bpf_task_pt_regs(parent);
 	below = (struct pt_regs *)bpf_task_pt_regs(child);
 	task__fork(from, to, above->sp != below->sp);
-	/* Another thread of the embedding process is it as well; its child
-	 * process is, until exec. */
 	return 0;
 }
 
@@ -56,6 +54,8 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	ts->ended = 0;
 	ts->retry = 0;
 	ts->script = 0;
+	ts->calls = 0;
+	ts->anomalies = 0;
 	/* The embedding process stays excluded, whatever it becomes. */
 	if (task->tgid != globals.self_tgid)
 		ts->flags &= ~EBPH_TASK_SELF;

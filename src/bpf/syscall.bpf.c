@@ -23,6 +23,8 @@ __noinline int task__refresh(struct ebph_task *ts)
 		task__unbind(ts);
 		ts->exec_id = task->self_exec_id;
 		ts->script = 0;
+		ts->calls = 0;
+		ts->anomalies = 0;
 		ts->flags &= ~(EBPH_TASK_SELF | EBPH_TASK_UNCERTAIN);
 		if (ts->flags & EBPH_TASK_IN)
 			count(late_execs);

@@ -167,7 +167,6 @@ impl fmt::Display for WarningKind {
             Self::ThreadState => "the state of a thread could not be reached",
             Self::ProfileIndex => "the index of profiles could not be used",
             Self::KernelRead => "memory of the kernel could not be read",
-            Self::FreeList => "a free slot or row could not be queued",
             Self::Contention => "an update gave up because others got in between",
             Self::Undecodable => "a record from the kernel could not be understood",
             Self::HandlerPanic => "an event handler panicked",

@@ -475,7 +475,6 @@ names!(WarningKind {
     ThreadState = "thread_state",
     ProfileIndex = "profile_index",
     KernelRead = "kernel_read",
-    FreeList = "free_list",
     Contention = "contention",
     Undecodable = "undecodable",
     HandlerPanic = "handler_panic",

@@ -109,6 +109,32 @@ fn scripts_have_their_own_profiles() {
     watch.finish();
 }
 
+/// Check that scripts with the same relative path in different directories are told apart, and
+/// that the same script is the same however often it runs.
+#[test]
+fn relative_scripts_are_told_apart() {
+    let stage = Stage::new();
+    let watch = stage.watch();
+    let interpreter = stage.path("calls");
+    for (directory, calls) in [("one", 10), ("two", 20)] {
+        std::fs::create_dir(stage.directory().join(directory)).expect("the directory is ours");
+        let text = format!("#!{} {}\n", interpreter.display(), getppid(calls));
+        stage.file(&format!("{directory}/script"), &text);
+    }
+    let root = stage.directory().display();
+    let commands = format!("cd {root}/one; ./script; cd ../two; ./script; ./script");
+    stage.run_ok(1, "/bin/sh", &["-c", &commands]);
+    let mut counts: Vec<_> = watch
+        .profiles()
+        .expect("profiles can be read")
+        .filter(|profile| profile.exe() == Some(&interpreter))
+        .map(|profile| profile.train_count())
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [11, 42]);
+    watch.finish();
+}
+
 /// Check that scripts count into their interpreter's profile when asked to.
 #[test]
 fn scripts_can_share_their_interpreters_profile() {

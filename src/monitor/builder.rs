@@ -1,0 +1,340 @@
+//! How a monitor is set up.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::event::{EventHandler, EventMask};
+use crate::kernel;
+use crate::limits::Limits;
+use crate::loader::{self, Sizes};
+use crate::monitor::Monitor;
+use crate::monitor::receiver::Subscriber;
+use crate::monitor::signal::Signal;
+use crate::monitor::surprises::Surprises;
+use crate::monitor::worker::{self, Hub, Worker};
+use crate::plan::{self, EntryHook, Options, Partition, ScopeKind};
+use crate::preflight::Preflight;
+use crate::snapshot;
+
+/// Who is watched. The process that the monitor lives in never is.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every process of the machine, those in containers included.
+    System,
+    /// A process, by its id in the caller's pid namespace, and all descendants it has or will
+    /// have. Those whose parents ended before the start belong to another tree already.
+    ///
+    /// A child of the embedding process is watched from its first exec on, so a command can be
+    /// watched from its first call: fork, start the monitor, and let the child exec.
+    Tree(u32),
+    /// The processes of a cgroup (v2), by the path of its directory, and of those below it.
+    Cgroup(PathBuf),
+}
+
+/// Sets a [`Monitor`] up; made by [`Monitor::builder`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use ebph::{Event, Monitor, Scope};
+///
+/// let monitor = Monitor::builder()
+///     .scope(Scope::System)
+///     .normal_wait(Duration::from_secs(60))
+///     .handler(|event: &Event| println!("{event}"))
+///     .start()?;
+/// # Ok::<(), ebph::Error>(())
+/// ```
+pub struct MonitorBuilder {
+    scope: Scope,
+    limits: Limits,
+    partition: Partition,
+    scripts: bool,
+    hook: EntryHook,
+    max_profiles: u32,
+    max_rows: u32,
+    ring_bytes: u32,
+    channel_capacity: usize,
+    events: EventMask,
+    handlers: Vec<Box<dyn EventHandler>>,
+}
+
+impl std::fmt::Debug for MonitorBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MonitorBuilder")
+            .field("scope", &self.scope)
+            .field("limits", &self.limits)
+            .field("handlers", &self.handlers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for MonitorBuilder {
+    fn default() -> Self {
+        Self {
+            scope: Scope::System,
+            limits: Limits::default(),
+            partition: Partition::default(),
+            scripts: true,
+            hook: EntryHook::default(),
+            max_profiles: 2048,
+            max_rows: 32768,
+            ring_bytes: 4 << 20,
+            channel_capacity: 8192,
+            events: EventMask::default(),
+            handlers: Vec::new(),
+        }
+    }
+}
+
+impl MonitorBuilder {
+    /// Sets who is watched; [`Scope::System`] by default.
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Sets all limits at once; see [`Limits`] for what they are and their defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how long a frozen profile waits before it becomes normal; 7 days by default.
+    #[must_use]
+    pub fn normal_wait(mut self, wait: Duration) -> Self {
+        self.limits.normal_wait = wait;
+        self
+    }
+
+    /// Sets after how many anomalies a profile stops being normal; 30 by default.
+    #[must_use]
+    pub fn anomaly_limit(mut self, limit: u64) -> Self {
+        self.limits.anomaly_limit = limit;
+        self
+    }
+
+    /// Sets the locality frame count above which what a profile has learnt is wiped; 12 by default.
+    #[must_use]
+    pub fn tolerize_limit(mut self, limit: u64) -> Self {
+        self.limits.tolerize_limit = limit;
+        self
+    }
+
+    /// Sets how many repeated anomalies a second a profile reports; 10 by default. The first of a
+    /// kind is always reported.
+    #[must_use]
+    pub fn report_rate(mut self, reports: u64) -> Self {
+        self.limits.report_rate = reports;
+        self
+    }
+
+    /// Sets what profiles are divided by, besides the executable.
+    #[must_use]
+    pub fn partition(mut self, partition: Partition) -> Self {
+        self.partition = partition;
+        self
+    }
+
+    /// Sets whether a script has a profile of its own (the default) or its interpreter's.
+    #[must_use]
+    pub fn scripts(mut self, apart: bool) -> Self {
+        self.scripts = apart;
+        self
+    }
+
+    /// Sets which program stands at the entry of system calls; what suits the kernel by default.
+    #[must_use]
+    pub fn hook(mut self, hook: EntryHook) -> Self {
+        self.hook = hook;
+        self
+    }
+
+    /// Sets for how many profiles there is room, at 3.5 KB each; 2048 by default.
+    #[must_use]
+    pub fn max_profiles(mut self, profiles: u32) -> Self {
+        self.max_profiles = profiles;
+        self
+    }
+
+    /// Sets how many rows all profiles share, at 512 bytes each; 32,768 by default. A profile
+    /// takes one for each different system call of its program.
+    #[must_use]
+    pub fn max_rows(mut self, rows: u32) -> Self {
+        self.max_rows = rows;
+        self
+    }
+
+    /// Sets the size of the buffer between kernel and monitor, a power of two; 4 MiB by default,
+    /// which holds about 5,500 events.
+    #[must_use]
+    pub fn ring_bytes(mut self, bytes: u32) -> Self {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// Sets how many events wait for each receiver and handler; 8192 by default.
+    #[must_use]
+    pub fn channel_capacity(mut self, events: usize) -> Self {
+        self.channel_capacity = events;
+        self
+    }
+
+    /// Sets which events there are; the kernel does not even make the others. All but
+    /// [`NewSequence`](crate::Event::NewSequence) by default.
+    #[must_use]
+    pub fn events(mut self, events: EventMask) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Adds a handler, which has a thread of its own and sees every event from the start on.
+    #[must_use]
+    pub fn handler(mut self, handler: impl EventHandler) -> Self {
+        self.handlers.push(Box::new(handler));
+        self
+    }
+
+    /// Loads the programs into the kernel, attaches them, and starts.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and what to do: [`Error::NotPrivileged`], [`Error::NoBtf`],
+    /// [`Error::KernelTooOld`], [`Error::BpfDenied`]; [`Error::NoSuchProcess`],
+    /// [`Error::NoSuchCgroup`] or [`Error::NotACgroup`] for a scope that is not there;
+    /// [`Error::InvalidSetting`] for a size or limit nothing can work with; [`Error::Load`] or
+    /// [`Error::Attach`] when the kernel refuses what it should not. Nothing stays attached.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 6.1, with BTF.
+    pub fn start(self) -> Result<Monitor> {
+        self.validate()?;
+        let scope = self.resolve_scope()?;
+        let preflight = Preflight::run();
+        preflight.require()?;
+        let plan = plan::plan(
+            preflight.facts(),
+            &Options {
+                scope,
+                partition: self.partition,
+                scripts: self.scripts,
+                hook: self.hook,
+            },
+        )?;
+        let sizes = Sizes {
+            profiles: self.max_profiles,
+            rows: self.max_rows,
+            ring_bytes: self.ring_bytes,
+            replay_steps: 0,
+        };
+
+        // Receivers first, so that the first event finds them.
+        let hub = Arc::new(Hub::default());
+        let mut handlers = Vec::new();
+        for handler in self.handlers {
+            let (subscriber, events) = Subscriber::events(self.channel_capacity, self.events);
+            hub.subscribe(subscriber);
+            handlers.push((handler, events));
+        }
+        let limits = snapshot::limits_to_wire(&self.limits, self.events.to_wire());
+        let (live, events) = loader::start(&plan, &sizes, limits)?;
+        let stop = Arc::new(Signal::new());
+        let worker = Worker {
+            surprises: Surprises::new(Arc::clone(&live.maps), Arc::clone(&live.programs)),
+            events,
+            hub: Arc::clone(&hub),
+            stop: Arc::clone(&stop),
+        };
+        let mut monitor = Monitor {
+            live,
+            hub: Arc::clone(&hub),
+            stop,
+            worker: None,
+            handlers: Vec::new(),
+            limits: Mutex::new(self.limits),
+            mask: self.events,
+            channel_capacity: self.channel_capacity,
+        };
+        for (handler, events) in handlers {
+            let thread = worker::spawn_handler(handler, events, Arc::clone(&hub))?;
+            monitor.handlers.push(thread);
+        }
+        monitor.worker = Some(worker.spawn()?);
+        Ok(monitor)
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.limits.validate()?;
+        in_range("max_profiles", self.max_profiles.into(), 1, 1 << 20)?;
+        in_range("max_rows", self.max_rows.into(), 1, 1 << 22)?;
+        in_range("ring_bytes", self.ring_bytes.into(), 4096, 1 << 30)?;
+        in_range(
+            "channel_capacity",
+            self.channel_capacity as u64,
+            1,
+            1 << 24,
+        )?;
+        if !self.ring_bytes.is_power_of_two() {
+            return Err(invalid("ring_bytes", self.ring_bytes.into(), "a power of two"));
+        }
+        Ok(())
+    }
+
+    fn resolve_scope(&self) -> Result<ScopeKind> {
+        match &self.scope {
+            Scope::System => Ok(ScopeKind::System),
+            Scope::Tree(0) => Err(Error::NoSuchProcess(0)),
+            Scope::Tree(pid) => Ok(ScopeKind::Tree { pid: *pid }),
+            Scope::Cgroup(path) => Ok(ScopeKind::Cgroup {
+                id: kernel::cgroup_id(path)?,
+            }),
+        }
+    }
+}
+
+fn in_range(name: &'static str, value: u64, least: u64, most: u64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(name, value, &format!("from {least} to {most}")))
+}
+
+fn invalid(name: &'static str, value: u64, wanted: &str) -> Error {
+    Error::InvalidSetting {
+        name,
+        value: value.to_string(),
+        reason: format!("it must be {wanted}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(builder: MonitorBuilder) -> &'static str {
+        match builder.validate().unwrap_err() {
+            Error::InvalidSetting { name, .. } => name,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Check that sizes nothing can work with are refused by their names.
+    #[test]
+    fn sizes() {
+        let new = MonitorBuilder::default;
+        assert!(new().validate().is_ok());
+        assert_eq!(refused(new().max_profiles(0)), "max_profiles");
+        assert_eq!(refused(new().max_profiles(u32::MAX)), "max_profiles");
+        assert_eq!(refused(new().max_rows(0)), "max_rows");
+        assert_eq!(refused(new().ring_bytes(0)), "ring_bytes");
+        assert_eq!(refused(new().ring_bytes(5000)), "ring_bytes");
+        assert_eq!(refused(new().channel_capacity(0)), "channel_capacity");
+    }
+}

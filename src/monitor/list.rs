@@ -1,0 +1,152 @@
+//! The records of the walk over threads, made into processes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::process::{Process, Thread};
+use crate::skel::types;
+use crate::snapshot;
+
+type Record = types::ebph_task_record;
+
+const NO_SLOT: u32 = types::ebph_slot::EBPH_SLOT_NONE.0;
+
+/// Cuts what the walk wrote into records; a cut-off last one is dropped.
+pub(crate) fn records(bytes: &[u8]) -> Vec<Record> {
+    bytes
+        .chunks_exact(size_of::<Record>())
+        .filter_map(|chunk| {
+            let mut record = Record::default();
+            plain::copy_from_bytes(&mut record, chunk).ok()?;
+            Some(record)
+        })
+        .collect()
+}
+
+fn comm(record: &Record) -> String {
+    let end = record
+        .comm
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(record.comm.len());
+    String::from_utf8_lossy(&record.comm[..end]).into_owned()
+}
+
+fn uses(record: &Record, slot: u32, generation: u32) -> bool {
+    record.slot == slot && record.generation == generation
+}
+
+/// A process that uses a profile, if there is one.
+pub(crate) fn user(records: &[Record], slot: u32, generation: u32) -> Option<u32> {
+    records
+        .iter()
+        .find(|record| uses(record, slot, generation))
+        .map(|record| record.pid)
+}
+
+/// Calls of a profile that its threads have not counted yet.
+pub(crate) fn pending(records: &[Record], slot: u32, generation: u32) -> u64 {
+    records
+        .iter()
+        .filter(|record| uses(record, slot, generation) && record.current_epoch != 0)
+        .map(|record| record.pending)
+        .sum()
+}
+
+/// Calls of all profiles that threads have not counted yet.
+pub(crate) fn total_pending(records: &[Record]) -> u64 {
+    records.iter().map(|record| record.pending).sum()
+}
+
+/// Groups threads by process. A pid that was reused while the walk went on does not mix two
+/// processes: they differ in their start.
+pub(crate) fn processes(records: &[Record]) -> Vec<Process> {
+    let clock = Clock::now();
+    let mut groups: BTreeMap<(u32, u64), Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        groups
+            .entry((record.pid, record.start))
+            .or_default()
+            .push(record);
+    }
+    groups
+        .into_iter()
+        .map(|((pid, start), mut threads)| {
+            threads.sort_by_key(|record| (record.tid != pid, record.tid));
+            let first = threads[0];
+            Process {
+                pid,
+                comm: comm(first),
+                start: Duration::from_nanos(start),
+                key: threads
+                    .iter()
+                    .find(|record| record.slot != NO_SLOT)
+                    .map(|record| snapshot::key(&record.key)),
+                threads: threads.iter().map(|record| thread(record)).collect(),
+                clock,
+            }
+        })
+        .collect()
+}
+
+fn thread(record: &Record) -> Thread {
+    Thread {
+        tid: record.tid,
+        comm: comm(record),
+        calls: record.calls,
+        anomalies: record.anomalies,
+        lfc: record.lfc,
+        max_lfc: record.max_lfc,
+        signal_depth: record.depth,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(pid: u32, tid: u32, start: u64) -> Record {
+        Record {
+            pid,
+            tid,
+            start,
+            slot: 3,
+            generation: 1,
+            pending: 5,
+            current_epoch: 1,
+            ..Default::default()
+        }
+    }
+
+    /// Check that a reused pid makes two processes, and threads of one stay together.
+    #[test]
+    fn grouping() {
+        let records = [record(7, 8, 100), record(7, 7, 100), record(7, 7, 200)];
+        let processes = processes(&records);
+        assert_eq!(processes.len(), 2);
+        assert_eq!(processes[0].threads().len(), 2);
+        assert_eq!(processes[0].threads()[0].tid, 7);
+    }
+
+    /// Check that what threads hold back is found by profile.
+    #[test]
+    fn held_back() {
+        let mut other = record(9, 9, 1);
+        other.slot = 4;
+        let mut stale = record(10, 10, 1);
+        stale.current_epoch = 0;
+        let records = [record(7, 7, 1), other, stale];
+        assert_eq!(pending(&records, 3, 1), 5);
+        assert_eq!(total_pending(&records), 15);
+        assert_eq!(user(&records, 4, 1), Some(9));
+        assert_eq!(user(&records, 4, 2), None);
+    }
+
+    /// Check that bytes that are no whole record are left out.
+    #[test]
+    fn cut_off() {
+        assert!(records(&[0; 119]).is_empty());
+        assert_eq!(records(&[0; 241]).len(), 2);
+    }
+}
