@@ -94,6 +94,7 @@ impl Key {
     }
 
     /// Returns the fields of `struct ebph_key`: inode, script, partition, device, generation.
+    #[cfg(test)]
     pub(crate) fn to_wire(self) -> (u64, u64, u64, u32, u32) {
         let partition = match self.partition {
             None => 0,

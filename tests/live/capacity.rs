@@ -25,7 +25,7 @@ fn no_room_for_a_profile() {
     assert_eq!(stage.profile(&watch, "calls").train_count(), 11);
     let stats = watch.stats().expect("stats can be read");
     assert_eq!((stats.profiles.used, stats.profiles.capacity), (2, 2));
-    assert_eq!(stats.unprofiled, 2 * 21);
+    assert_eq!(stats.calls.unprofiled, 2 * 21);
 
     // A profile that is forgotten makes room for another.
     watch
@@ -70,8 +70,8 @@ fn no_room_for_a_row() {
     // The fifth and sixth symbol, and exit_group.
     assert_eq!(profile.unlearnt(), 201);
     assert_eq!(profile.train_count(), 400);
-    assert_eq!(stats.recorded, 601);
-    assert_eq!(stats.unlearnt, 201);
+    assert_eq!(stats.calls.recorded, 601);
+    assert_eq!(stats.calls.unlearnt, 201);
     assert!(profile.is_incomplete());
     assert_ne!(profile.state(), State::Normal);
     let outcome = watch.finish();
@@ -110,7 +110,7 @@ fn more_symbols_than_ids() {
     let other = "other<-other@1".to_owned();
     assert!(learnt(&profile).contains(&other), "{:#?}", learnt(&profile));
     let outcome = watch.finish();
-    assert_eq!(outcome.stats.other_ids, letters - 254);
+    assert_eq!(outcome.stats.calls.other_ids, letters - 254);
 }
 
 /// Check that a ring that is too small costs reports only: learning is complete, and the lost

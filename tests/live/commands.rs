@@ -264,7 +264,7 @@ fn pause_and_resume() {
     gate.send(1);
     eventually("the calls made during the pause", || {
         let stats = watch.stats().expect("stats can be read");
-        (stats.paused >= 3).then_some(())
+        (stats.calls.paused >= 3).then_some(())
     });
     run.until_blocked_in(libc::SYS_read);
     assert_eq!(stage.profile(&watch, "calls").train_count(), 4);

@@ -202,9 +202,12 @@ fn repeats_are_limited_and_counted() {
     let outcome = watch.finish();
     let sent = outcome.of("anomaly", key).len() as u64;
     assert!(sent >= 1, "the first of a kind is always sent");
-    assert_eq!(profile.anomalies(), outcome.stats.anomalies);
-    assert_eq!(sent + outcome.stats.suppressed, outcome.stats.anomalies);
-    assert!(outcome.stats.suppressed >= 1);
+    assert_eq!(profile.anomalies(), outcome.stats.detection.anomalies);
+    assert_eq!(
+        sent + outcome.stats.detection.suppressed,
+        outcome.stats.detection.anomalies
+    );
+    assert!(outcome.stats.detection.suppressed >= 1);
 }
 
 /// Check that a profile with more anomalies than the limit is no longer normal, and goes on

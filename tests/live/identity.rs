@@ -217,7 +217,7 @@ fn part_that_watches_itself() {
             .all(|process| process.pid != pid)
     );
     let outcome = watch.finish();
-    assert_eq!(outcome.stats.recorded, 11);
+    assert_eq!(outcome.stats.calls.recorded, 11);
     assert!(outcome.events.iter().all(|seen| !seen.is_of(&own)));
 }
 

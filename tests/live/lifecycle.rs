@@ -187,5 +187,5 @@ fn the_tree_may_end_first() {
     let late = Monitor::builder().scope(Scope::Tree(pid)).start();
     assert!(matches!(late, Err(Error::NoSuchProcess(found)) if found == pid));
     let stats = watch.finish().stats;
-    assert_eq!(stats.recorded, 11);
+    assert_eq!(stats.calls.recorded, 11);
 }

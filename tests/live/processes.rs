@@ -32,7 +32,7 @@ fn a_child_is_watched_from_its_first_call() {
     assert_eq!(profiles.len(), 1, "{profiles:?}");
     assert_eq!(profiles[0].train_count(), 101);
     let outcome = watch.finish();
-    assert_eq!(outcome.stats.recorded, 101);
+    assert_eq!(outcome.stats.calls.recorded, 101);
 }
 
 /// Check that counts are whole while a thread still holds some of them back, and after it was
@@ -158,7 +158,7 @@ fn a_storm_is_accounted_for() {
     let profile = watch.profiles().expect("readable").next().expect("one");
     let outcome = watch.finish();
     let made = (threads * (each + 2) + 1) as u64;
-    let seen = outcome.stats.syscalls;
+    let seen = outcome.stats.calls.seen();
     let missed: u64 = outcome
         .stats
         .programs
@@ -172,8 +172,8 @@ fn a_storm_is_accounted_for() {
         seen + missed >= made,
         "{made} calls made, {seen} seen, {missed} missed by the program: the rest is unaccounted for"
     );
-    assert_eq!(profile.train_count(), outcome.stats.recorded);
-    assert_eq!(outcome.stats.recorded, seen);
+    assert_eq!(profile.train_count(), outcome.stats.calls.recorded);
+    assert_eq!(outcome.stats.calls.recorded, seen);
 }
 
 /// Check that the process list follows threads, and names them by the profile they run.

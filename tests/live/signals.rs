@@ -39,7 +39,7 @@ fn a_handler_is_learnt_apart() {
         &["getppid<-", "getuid<-getppid", "getuid<-rt_sigreturn"],
     );
     let outcome = watch.finish();
-    assert_eq!(outcome.stats.signals, 1);
+    assert_eq!(outcome.stats.threads.signals, 1);
     outcome.none("unbalanced_sigreturn", profile.key());
 }
 
@@ -63,7 +63,7 @@ fn handlers_nest() {
     );
     assert_lacks(&learnt, &["getuid<-getppid", "rt_sigreturn<-rt_sigreturn"]);
     let outcome = watch.finish();
-    assert_eq!(outcome.stats.signals, 3);
+    assert_eq!(outcome.stats.threads.signals, 3);
     outcome.none("unbalanced_sigreturn", profile.key());
 }
 
@@ -80,7 +80,7 @@ fn deep_nesting_stays_balanced() {
         &["getuid<-kill@1", "getuid<-rt_sigaction@3"],
     );
     let outcome = watch.finish();
-    assert_eq!(outcome.stats.frames_overflow, 12 - 8);
+    assert_eq!(outcome.stats.threads.frames_overflow, 12 - 8);
     outcome.none("unbalanced_sigreturn", profile.key());
 }
 
@@ -97,7 +97,7 @@ fn longjmp_leaves_the_handler() {
         assert_has(&learnt, &["getuid<-kill@1", "getpid<-getuid@1"]);
         assert_lacks(&learnt, &["getuid<-getppid", "getpid<-getppid"]);
         let outcome = watch.finish();
-        assert_eq!(outcome.stats.frames_dropped, 5, "{mode}");
+        assert_eq!(outcome.stats.threads.frames_dropped, 5, "{mode}");
         outcome.none("unbalanced_sigreturn", profile.key());
     }
 }
@@ -122,7 +122,7 @@ fn a_restarted_read_is_one_call() {
     assert_eq!(profile.train_count(), 2 + 2 * 3 + 1);
     assert_lacks(&learnt(&profile), &["read<-read"]);
     let outcome = watch.finish();
-    assert!(outcome.stats.restarts >= 3, "{}", outcome.stats);
+    assert!(outcome.stats.calls.restarts >= 3, "{}", outcome.stats);
 }
 
 /// Check that a loop which reads again on EINTR makes a new call each time.
@@ -189,7 +189,7 @@ fn restart_syscall_is_not_recorded() {
             .all(|symbol| symbol.name() != "restart_syscall")
     );
     let outcome = watch.finish();
-    assert!(outcome.stats.ignored >= 1, "{}", outcome.stats);
+    assert!(outcome.stats.calls.ignored >= 1, "{}", outcome.stats);
 }
 
 /// Check that an rt_sigreturn out of nowhere is reported, and how sure that is.
@@ -207,7 +207,7 @@ fn an_unbalanced_sigreturn_is_reported() {
     assert_eq!(stage.profile(&watch, "signals").train_count(), 2);
     let outcome = watch.finish();
     outcome.one("unbalanced_sigreturn", key);
-    assert_eq!(outcome.stats.unbalanced, 1);
+    assert_eq!(outcome.stats.threads.unbalanced, 1);
 }
 
 /// Check that an unbalanced rt_sigreturn is not certain once a frame was guessed away.

@@ -1,13 +1,12 @@
 //! The victims: small C programs, compiled once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
-/// Without a C library, so that each of them makes exactly the calls of its source.
-const RAW: &[&str] = &["calls", "threads", "procs", "signals"];
-/// With one: what drives the others, and the example of the thesis.
+/// What the others are driven with and the example of the thesis need a C library; every other
+/// victim does without, so that it makes exactly the calls of its source.
 const HOSTED: &[&str] = &["runner", "anomaly"];
 
 const RAW_FLAGS: &[&str] = &[
@@ -23,15 +22,19 @@ const RAW_FLAGS: &[&str] = &[
 
 /// Path of a compiled victim.
 pub fn program(name: &str) -> &'static Path {
-    static COMPILED: OnceLock<HashMap<&'static str, PathBuf>> = OnceLock::new();
-    COMPILED
-        .get_or_init(|| {
-            let raw = RAW.iter().map(|name| (*name, compile(name, RAW_FLAGS)));
-            let hosted = HOSTED.iter().map(|name| (*name, compile(name, &[])));
-            raw.chain(hosted).collect()
-        })
-        .get(name)
-        .unwrap_or_else(|| panic!("no victim is called {name}"))
+    static COMPILED: Mutex<BTreeMap<String, &'static Path>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = compiled.get(name) {
+        return path;
+    }
+    let flags = if HOSTED.contains(&name) {
+        &[]
+    } else {
+        RAW_FLAGS
+    };
+    let path: &'static Path = Box::leak(compile(name, flags).into_boxed_path());
+    compiled.insert(name.to_owned(), path);
+    path
 }
 
 fn source_of(name: &str) -> PathBuf {

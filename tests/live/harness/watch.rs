@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Instant;
 
-use ebph::{Event, Events, Key, Monitor, MonitorBuilder, Stats};
+use ebph::{Event, Events, FailureStats, Key, Monitor, MonitorBuilder, Stats};
 use serde_json::Value;
 
 use super::deadline;
@@ -156,12 +156,13 @@ impl Watch {
     pub fn finish(self) -> Outcome {
         let outcome = self.finish_unchecked();
         let events = &outcome.stats.events;
+        assert_eq!(events.undecodable, 0, "events that could not be decoded");
         assert_eq!(
             events.submitted,
-            events.delivered + events.lost_in_ring + events.lost_in_channels,
+            events.delivered + events.lost_in_ring,
             "events unaccounted for"
         );
-        assert_eq!(events.undecodable, 0, "events that could not be decoded");
+        assert_eq!(outcome.stats.failures, FailureStats::default());
         let warnings: Vec<_> = outcome.all("warning").collect();
         assert!(warnings.is_empty(), "warnings: {warnings:?}");
         outcome
