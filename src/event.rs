@@ -13,6 +13,7 @@ mod display;
 mod handler;
 mod json;
 mod kind;
+mod names;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -341,6 +342,12 @@ pub enum WarningKind {
     Undecodable,
     /// A handler panicked, and goes on with the next event.
     HandlerPanic,
+}
+
+impl From<Anomaly> for Event {
+    fn from(anomaly: Anomaly) -> Self {
+        Self::Anomaly(Box::new(anomaly))
+    }
 }
 
 impl Lost {

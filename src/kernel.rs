@@ -13,9 +13,18 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// The tracepoints that are attached to; BTF has a type for each that exists.
 const TRACEPOINTS: [(&str, &str); 5] = [
     ("btf_trace_sys_enter", "tracepoint sys_enter"),
-    ("btf_trace_sched_process_fork", "tracepoint sched_process_fork"),
-    ("btf_trace_sched_process_exec", "tracepoint sched_process_exec"),
-    ("btf_trace_sched_process_exit", "tracepoint sched_process_exit"),
+    (
+        "btf_trace_sched_process_fork",
+        "tracepoint sched_process_fork",
+    ),
+    (
+        "btf_trace_sched_process_exec",
+        "tracepoint sched_process_exec",
+    ),
+    (
+        "btf_trace_sched_process_exit",
+        "tracepoint sched_process_exit",
+    ),
     ("btf_trace_signal_deliver", "tracepoint signal_deliver"),
 ];
 
@@ -81,8 +90,8 @@ fn major(release: &str) -> u32 {
 
 /// The capabilities that are needed and not there. `CAP_SYS_ADMIN` stands for both of the others.
 pub(crate) fn missing_capabilities() -> Vec<&'static str> {
-    let have = rustix::thread::capabilities(None)
-        .map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let have =
+        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     if have.contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();
     }

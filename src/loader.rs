@@ -12,7 +12,7 @@ use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 
 use crate::error::{Error, Result};
 use crate::maps::Mapped;
-use crate::plan::{Hook, Plan};
+use crate::plan::{self, Hook, Plan};
 use crate::skel::{EbphSkel, EbphSkelBuilder, Wire, types};
 use crate::tracepoint;
 
@@ -82,9 +82,8 @@ impl Program {
         };
         // SAFETY: `ctx_in` points to `ctx_size_in` bytes that are ours to change: the kernel
         // copies the argument in, and its new value back. Any bytes are a valid `T`.
-        let err = unsafe {
-            libbpf_sys::bpf_prog_test_run_opts(self.fd.as_raw_fd(), &raw mut options)
-        };
+        let err =
+            unsafe { libbpf_sys::bpf_prog_test_run_opts(self.fd.as_raw_fd(), &raw mut options) };
         match err {
             0 => Ok(()),
             err => Err(io::Error::from_raw_os_error(-err)),
@@ -287,14 +286,15 @@ pub(crate) fn start(
     config.cfg_may_skip = plan.may_skip.into();
     config.cfg_root_pid = plan.root_pid;
     config.cfg_cgroup_id = plan.cgroup_id;
-    let progs = &mut open.progs;
-    progs
-        .ebph_sys_enter
-        .set_autoload(plan.hook == Hook::TpBtf);
-    progs
-        .ebph_sys_enter_tp
-        .set_autoload(plan.hook == Hook::Tracepoint);
-    progs.ebph_replay.set_autoload(false);
+    for mut program in open.open_object_mut().progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        let wanted = match name.as_str() {
+            "ebph_replay" => false,
+            name if is_entry(name) => name == plan.entry,
+            _ => true,
+        };
+        program.set_autoload(wanted);
+    }
     let skel = open.load().map_err(load_error("the BPF object"))?;
     let progs = &skel.progs;
 
@@ -328,9 +328,17 @@ pub(crate) fn start(
             .map_err(attach_error("ebph_adopt"))?;
         adopt_tree(&TaskList(adopt), &maps, plan.root_pid)?;
     }
+    let entry = match plan.entry {
+        plan::SYSTEM => &progs.ebph_sys_enter_system,
+        plan::SYSTEM_TP => &progs.ebph_sys_enter_system_tp,
+        plan::TREE => &progs.ebph_sys_enter_tree,
+        plan::TREE_TP => &progs.ebph_sys_enter_tree_tp,
+        plan::CGROUP => &progs.ebph_sys_enter_cgroup,
+        _ => &progs.ebph_sys_enter_cgroup_tp,
+    };
     match plan.hook {
-        Hook::TpBtf => attached.attach("ebph_sys_enter", &progs.ebph_sys_enter)?,
-        Hook::Tracepoint => attached.attach_tracepoint("ebph_sys_enter_tp", &progs.ebph_sys_enter_tp)?,
+        Hook::TpBtf => attached.attach(plan.entry, entry)?,
+        Hook::Tracepoint => attached.attach_tracepoint(plan.entry, entry)?,
     }
     let live = Live {
         links: attached.links,
@@ -341,6 +349,11 @@ pub(crate) fn start(
         ring_bytes: sizes.ring_bytes.into(),
     };
     Ok((live, events))
+}
+
+/// Whether a program of this name stands at the entry of system calls.
+pub(crate) fn is_entry(name: &str) -> bool {
+    name.starts_with("ebph_sys_enter_")
 }
 
 /// What was attached so far; dropping it detaches.
@@ -385,9 +398,7 @@ fn adopt_tree(walk: &TaskList, maps: &Maps, root_pid: u32) -> Result<()> {
     const WALKS: usize = 1000;
 
     for _ in 0..WALKS {
-        let found = walk
-            .read()
-            .map_err(Error::io("walking the process tree"))?;
+        let found = walk.read().map_err(Error::io("walking the process tree"))?;
         if maps.globals().root_tgid == 0 {
             return Err(Error::NoSuchProcess(root_pid));
         }

@@ -307,7 +307,12 @@ impl Monitor {
         grace_period();
         self.stop.raise();
         let here = thread::current().id();
-        for thread in self.worker.take().into_iter().chain(self.handlers.drain(..)) {
+        for thread in self
+            .worker
+            .take()
+            .into_iter()
+            .chain(self.handlers.drain(..))
+        {
             // A handler may drop the monitor: its own end it cannot wait for.
             if thread.thread().id() != here {
                 // SANITY: a worker that panicked has nothing more to give.

@@ -69,7 +69,17 @@ pub(crate) struct Plan {
     pub root_pid: u32,
     pub cgroup_id: u64,
     pub hook: Hook,
+    /// The program for this hook and scope.
+    pub entry: &'static str,
 }
+
+/// The programs at the entry of system calls: one for each scope and kind of hook.
+pub(crate) const SYSTEM: &str = "ebph_sys_enter_system";
+pub(crate) const SYSTEM_TP: &str = "ebph_sys_enter_system_tp";
+pub(crate) const TREE: &str = "ebph_sys_enter_tree";
+pub(crate) const TREE_TP: &str = "ebph_sys_enter_tree_tp";
+pub(crate) const CGROUP: &str = "ebph_sys_enter_cgroup";
+pub(crate) const CGROUP_TP: &str = "ebph_sys_enter_cgroup_tp";
 
 /// Decides; refuses what this kernel cannot do.
 pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
@@ -101,6 +111,14 @@ pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
         Partition::Cgroup => types::ebph_partition::EBPH_BY_CGROUP,
         Partition::User => types::ebph_partition::EBPH_BY_USER,
     };
+    let entry = match (options.scope, hook) {
+        (ScopeKind::System, Hook::TpBtf) => SYSTEM,
+        (ScopeKind::System, Hook::Tracepoint) => SYSTEM_TP,
+        (ScopeKind::Tree { .. }, Hook::TpBtf) => TREE,
+        (ScopeKind::Tree { .. }, Hook::Tracepoint) => TREE_TP,
+        (ScopeKind::Cgroup { .. }, Hook::TpBtf) => CGROUP,
+        (ScopeKind::Cgroup { .. }, Hook::Tracepoint) => CGROUP_TP,
+    };
     Ok(Plan {
         scope: scope.0,
         partition: partition.0,
@@ -109,6 +127,7 @@ pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
         root_pid,
         cgroup_id,
         hook,
+        entry,
     })
 }
 

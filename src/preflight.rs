@@ -118,7 +118,11 @@ impl fmt::Display for Preflight {
                 check.status, check.name, check.why
             )?;
             if check.status != Status::Present && !check.remedy.is_empty() {
-                writeln!(f, "                                            {}", check.remedy)?;
+                writeln!(
+                    f,
+                    "                                            {}",
+                    check.remedy
+                )?;
             }
         }
         match self.require() {
@@ -216,7 +220,10 @@ fn entry(facts: &Facts) -> Check {
 fn tracepoint_id(facts: &Facts) -> Check {
     let found = crate::tracepoint::id("raw_syscalls/sys_enter");
     let (status, why) = match found {
-        Ok(id) => (Status::Present, format!("raw_syscalls/sys_enter has id {id}")),
+        Ok(id) => (
+            Status::Present,
+            format!("raw_syscalls/sys_enter has id {id}"),
+        ),
         Err(error) => (Status::Refused, error.to_string()),
     };
     Check {

@@ -27,6 +27,7 @@ const NO_SYMBOL: u16 = types::ebph_symbol::EBPH_SYMBOL_NONE.0 as u16;
 pub struct KernelReplay {
     kernel: Replay,
     profiles: u32,
+    batch: u32,
 }
 
 impl KernelReplay {
@@ -70,7 +71,21 @@ impl KernelReplay {
             .program
             .run(&mut open)
             .map_err(Error::io("opening the replay's profiles"))?;
-        Ok(Self { kernel, profiles })
+        Ok(Self {
+            kernel,
+            profiles,
+            batch: 1,
+        })
+    }
+
+    /// Lets threads hold calls back before they count them, as live ones do (up to 64), which also
+    /// lets ordinary calls take the short way; 1, the default, counts each at once.
+    ///
+    /// Transitions then come late by up to that many calls, as they do for live threads.
+    #[must_use]
+    pub fn batch(mut self, calls: u32) -> Self {
+        self.batch = calls.max(1);
+        self
     }
 
     /// Runs the steps, one verdict each. State is kept from one call to the next.
@@ -91,6 +106,7 @@ impl KernelReplay {
             }
             let mut run = types::ebph_replay {
                 count: chunk.len() as u32,
+                batch: self.batch,
                 ..Default::default()
             };
             self.kernel

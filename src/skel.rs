@@ -48,5 +48,5 @@ wire! {
     ebph_task_record = 120;
     ebph_replay_op = 48;
     ebph_verdict = 24;
-    ebph_replay = 24;
+    ebph_replay = 16;
 }

@@ -6,6 +6,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod letter;
+mod uring;
+
+pub use letter::Letter;
+
 /// The number that stands for every call above the largest one told apart.
 const UNKNOWN: u16 = 511;
 /// The opcode that stands for every io_uring operation above the largest one told apart.
@@ -190,7 +195,7 @@ impl Symbol {
                 .parse()
                 .ok()
                 .map(|call: syscalls::arm::Sysno| call.id()),
-            Abi::IoUring => URING_NAMES
+            Abi::IoUring => uring::NAMES
                 .iter()
                 .position(|known| *known == name)
                 .and_then(|opcode| i32::try_from(opcode).ok()),
@@ -227,7 +232,7 @@ impl Symbol {
         let number = usize::from(self.number);
         let known = match self.abi {
             Abi::X32 => Some("any"),
-            Abi::IoUring => URING_NAMES.get(number).copied(),
+            Abi::IoUring => uring::NAMES.get(number).copied(),
             Abi::X86_64 => syscalls::x86_64::Sysno::new(number).map(|call| call.name()),
             Abi::I386 => syscalls::x86::Sysno::new(number).map(|call| call.name()),
             Abi::Aarch64 => syscalls::aarch64::Sysno::new(number).map(|call| call.name()),
@@ -357,138 +362,6 @@ impl<'de> Deserialize<'de> for Symbol {
         Ok(Self::new(form.abi, form.number))
     }
 }
-
-/// What a place in a window, or one side of a lookahead pair, holds.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Letter {
-    /// This system call.
-    Symbol(Symbol),
-    /// One of the calls that a profile no longer tells apart: it gives numbers of their own to
-    /// 254 different ones, and one number to all that come after.
-    Other,
-    /// A call that could not be told when it was reported.
-    Unknown,
-}
-
-impl Letter {
-    /// Returns the system call, when it is known which one.
-    pub const fn symbol(self) -> Option<Symbol> {
-        match self {
-            Self::Symbol(symbol) => Some(symbol),
-            Self::Other | Self::Unknown => None,
-        }
-    }
-
-    /// The name in a report about a symbol of interface `beside`.
-    ///
-    /// Bare for the 64-bit interface of the same machine, with the interface in front otherwise,
-    /// so that a report can be read on any machine.
-    pub(crate) fn name_beside(self, beside: Abi) -> Cow<'static, str> {
-        match self {
-            Self::Symbol(symbol) if beside.unprefixed() == Some(symbol.abi) => symbol.name(),
-            Self::Symbol(symbol) => Cow::Owned(format!("{symbol:?}")),
-            Self::Other => Cow::Borrowed("other"),
-            Self::Unknown => Cow::Borrowed("?"),
-        }
-    }
-
-    /// Reads what [`Letter::name_beside`] wrote.
-    pub(crate) fn from_name_beside(beside: Abi, name: &str) -> Result<Self, ParseSymbolError> {
-        let (abi, bare) = match (name, name.split_once(':')) {
-            ("other", _) => return Ok(Self::Other),
-            ("?", _) => return Ok(Self::Unknown),
-            (_, Some((abi, bare))) => (Some(abi.parse()?), bare),
-            (_, None) => (beside.unprefixed(), name),
-        };
-        abi.and_then(|abi| Symbol::from_name(abi, bare))
-            .map(Self::Symbol)
-            .ok_or_else(|| ParseSymbolError(name.to_owned()))
-    }
-}
-
-impl From<Symbol> for Letter {
-    fn from(symbol: Symbol) -> Self {
-        Self::Symbol(symbol)
-    }
-}
-
-impl fmt::Display for Letter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Symbol(symbol) => symbol.fmt(f),
-            Self::Other => f.pad("other"),
-            Self::Unknown => f.pad("?"),
-        }
-    }
-}
-
-/// Names of io_uring operations, by opcode, as of Linux 6.18.
-const URING_NAMES: [&str; URING_UNKNOWN as usize] = [
-    "nop",
-    "readv",
-    "writev",
-    "fsync",
-    "read_fixed",
-    "write_fixed",
-    "poll_add",
-    "poll_remove",
-    "sync_file_range",
-    "sendmsg",
-    "recvmsg",
-    "timeout",
-    "timeout_remove",
-    "accept",
-    "async_cancel",
-    "link_timeout",
-    "connect",
-    "fallocate",
-    "openat",
-    "close",
-    "files_update",
-    "statx",
-    "read",
-    "write",
-    "fadvise",
-    "madvise",
-    "send",
-    "recv",
-    "openat2",
-    "epoll_ctl",
-    "splice",
-    "provide_buffers",
-    "remove_buffers",
-    "tee",
-    "shutdown",
-    "renameat",
-    "unlinkat",
-    "mkdirat",
-    "symlinkat",
-    "linkat",
-    "msg_ring",
-    "fsetxattr",
-    "setxattr",
-    "fgetxattr",
-    "getxattr",
-    "socket",
-    "uring_cmd",
-    "send_zc",
-    "sendmsg_zc",
-    "read_multishot",
-    "waitid",
-    "futex_wait",
-    "futex_wake",
-    "futex_waitv",
-    "fixed_fd_install",
-    "ftruncate",
-    "bind",
-    "listen",
-    "recv_zc",
-    "epoll_wait",
-    "readv_fixed",
-    "writev_fixed",
-    "pipe",
-];
 
 #[cfg(test)]
 mod tests {

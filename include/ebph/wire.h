@@ -162,15 +162,20 @@ struct ebph_task {
 	__u32 generation; /* of the profile in that slot */
 	__u32 run;        /* ebph_settings.run, as last seen */
 	__u32 exec_id;    /* task->self_exec_id, as last seen */
-	__u32 batch;      /* calls not yet counted */
-	__u16 depth;      /* signal handlers entered and not left */
-	__u16 restart;    /* 1 + the symbol that the kernel will issue again; 0: none */
-	__u64 frame[2];   /* locality frame, newest call in bit 0 of frame[0] */
-	__u32 lfc;        /* bits set in it */
+	union {
+		/* Zero for a thread of which nothing special is to be expected. */
+		__u64 special;
+		struct {
+			__u16 depth;   /* signal handlers entered and not left */
+			__u16 restart; /* 1 + the symbol that the kernel will issue again; 0: none */
+			__u32 lfc;     /* bits set in the locality frame */
+		};
+	};
+	__u64 frame[2]; /* locality frame, newest call in bit 0 of frame[0] */
+	__u32 batch;    /* calls not yet counted */
 	__u32 max_lfc;
 	__u64 calls; /* counted ones */
 	__u64 anomalies;
-	__u64 tick;   /* when a frozen profile's clock was last looked at */
 	__u64 script; /* as in the key: kept for a profile that must be bound again */
 	__u64 cgroup; /* id that the scope was last decided for */
 	__u64 retry;  /* ebph_pool.slots_freed when no slot was to be had */
@@ -477,9 +482,8 @@ struct ebph_verdict {
 struct ebph_replay {
 	__u32 count;    /* ops to run */
 	__u32 profiles; /* slots to open first; 0: none */
-	__u32 batch;
+	__u32 batch;    /* calls a thread may hold back; 1 to count each at once */
 	__u32 pad;
-	__u64 done; /* ops that ran */
 };
 
 /* ----------------------------------------------------------------- layout */
@@ -490,7 +494,7 @@ EBPH_SIZE(ebph_key, 32);
 EBPH_SIZE(ebph_profile, 64 + 64 + 64 + 1024 + 512 + 1152);
 EBPH_SIZE(ebph_row, 512);
 EBPH_SIZE(ebph_signal_frame, 40);
-EBPH_SIZE(ebph_task, 504);
+EBPH_SIZE(ebph_task, 496);
 EBPH_SIZE(ebph_counters, 256);
 EBPH_SIZE(ebph_event_header, 24);
 EBPH_SIZE(ebph_actor, 64);

@@ -11,7 +11,6 @@ const volatile __u32 cfg_may_skip; /* this kernel can leave out a fork or exec e
 const volatile __u32 cfg_max_slots;
 const volatile __u32 cfg_max_rows; /* row 0 included */
 const volatile __u32 cfg_root_pid; /* EBPH_SCOPE_TREE, in the monitor's pid namespace */
-const volatile __u32 cfg_batch = EBPH_BATCH;
 const volatile __u64 cfg_cgroup_id; /* EBPH_SCOPE_CGROUP */
 
 enum { EBUSY_ = 16, EINVAL_ = 22, ESTALE_ = 116 };

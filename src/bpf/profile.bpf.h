@@ -202,23 +202,16 @@ __noinline int profile__give_up(struct ebph_profile *p, struct ebph_task *ts)
 	return 0;
 }
 
-/* START_NORMAL, if the wait is over. */
+/* START_NORMAL, if the wait is over. The clock is read when a program makes its
+ * first call and once a batch, so a week of frozen calls costs nothing. */
 __noinline int profile__ripen(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct ebph_call *c;
-	u64 tick, s;
+	u64 s;
 
 	if (!p || !ts)
 		return 0;
 	c = &ts->call;
-	/* A week of frozen calls must not each read the clock: once a jiffy is
-	 * enough. Jiffies do not pass in suspend, but they pass after it. */
-	if (!c->now) {
-		tick = bpf_jiffies64();
-		if (tick == ts->tick)
-			return 0;
-		ts->tick = tick;
-	}
 	if (call__now(c) < p->normal_time)
 		return 0;
 	s = profile__state(p);
@@ -268,8 +261,8 @@ __noinline int profile__judge(struct ebph_profile *p, struct ebph_task *ts)
 	return 0;
 }
 
-/* Whatever of a call is not the ordinary case. */
-__noinline int profile__slow(struct ebph_profile *p, struct ebph_task *ts)
+/* What a call means for its profile, once its pairs were looked up. */
+__noinline int profile__apply(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct ebph_call *c;
 	struct ebph_row *row;
@@ -328,59 +321,89 @@ __noinline int profile__new_symbol(struct ebph_profile *p, struct ebph_task *ts,
 	return id;
 }
 
-/*
- * One call of a thread whose state agrees with its profile's epochs. This is
- * what every system call of the machine pays for: a load answers for both
- * planes; an empty place in the window is column 0, where every bit is set, so
- * that a short history needs no branch; all that is rare is a call away.
- *
- * True: something may be worth telling, see ts->call.
- */
-static __always_inline bool profile__observe(struct ebph_profile *p, struct ebph_task *ts,
-					     u32 symbol, u32 slot, u32 batch)
+/* What the pairs of `window` before a call of this row were seen as: low byte
+ * in training, high byte in the test plane, a bit for each distance. A load
+ * answers for both planes; an empty place in the window is column 0, where
+ * every bit is set, so that a short history needs no branch. */
+static __always_inline u32 row__seen(struct ebph_row *row, u64 window)
 {
-	u64 window = ts->window, state;
-	u32 id, index, seen = 0;
-	struct ebph_call *c;
+	u16 *column = (u16 *)row->word;
+	u32 seen;
+
+#define LOOK(d) (column[window >> 8 * (d) & 0xff] & 0x0101U << (d))
+	seen = LOOK(0);
+	seen |= LOOK(1);
+	seen |= LOOK(2);
+	seen |= LOOK(3);
+	seen |= LOOK(4);
+	seen |= LOOK(5);
+	seen |= LOOK(6);
+	seen |= LOOK(7);
+#undef LOOK
+	return seen;
+}
+
+enum {
+	SEEN_TRAIN = 0x00ff,
+	SEEN_BOTH = 0xffff,
+};
+
+/*
+ * The ordinary call: nothing new, nothing missed, nothing due. This is what
+ * every system call of the machine pays for, so it calls nothing and keeps all
+ * it needs in registers. False: nothing was done, the long way must be taken;
+ * whatever it does here, the long way would have done as well.
+ */
+static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_task *ts, u32 symbol,
+					   u32 batch)
+{
+	u32 id, index, wanted;
+	u64 window, state;
 	struct ebph_row *row;
-	bool slow;
 
 	opaque(symbol);
-	if (symbol >= EBPH_SYMBOLS)
+	if (symbol >= EBPH_SYMBOLS || ts->special)
 		return false;
 	id = p->id[symbol];
 	index = p->row[id];
-	if (unlikely(!index)) {
+	row = row_at(index);
+	if (!row || !index || ts->batch + 1 >= batch)
+		return false;
+	window = ts->window;
+	if (!window)
+		return false;
+	state = profile__state(p);
+	wanted = state & EBPH_NORMAL ? SEEN_BOTH : SEEN_TRAIN;
+	if ((row__seen(row, window) & wanted) != wanted)
+		return false;
+	ts->window = window << 8 | id;
+	ts->batch += 1;
+	return true;
+}
+
+/* Any call of a thread whose state agrees with its profile's epochs. What it
+ * did is in ts->call. */
+static __always_inline void profile__observe(struct ebph_profile *p, struct ebph_task *ts,
+					     u32 symbol, u32 slot, u32 batch)
+{
+	struct ebph_call *c = &ts->call;
+	struct ebph_row *row;
+	u32 id, seen;
+
+	opaque(symbol);
+	if (symbol >= EBPH_SYMBOLS)
+		return;
+	id = p->id[symbol];
+	if (!p->row[id]) {
 		id = profile__new_symbol(p, ts, symbol) & 0xff;
 		if (!id)
-			return true;
-		index = p->row[id];
+			return;
 	}
-	row = row_at(index);
+	row = row_at(p->row[id]);
 	if (!row)
-		return false;
-
-#define LOOK(d) seen |= ((u16 *)row->word)[(window >> 8 * (d)) & 0xff] & (0x0101U << (d))
-	LOOK(0);
-	LOOK(1);
-	LOOK(2);
-	LOOK(3);
-	LOOK(4);
-	LOOK(5);
-	LOOK(6);
-	LOOK(7);
-#undef LOOK
-	ts->window = window << 8 | id;
-	state = profile__state(p);
-	slow = (u8)seen != 0xff || ts->batch + 1 >= batch || state & EBPH_FROZEN || !index;
-	if (state & EBPH_NORMAL)
-		slow |= seen != 0xffff || ts->lfc;
-	if (likely(!slow)) {
-		ts->batch += 1;
-		return false;
-	}
-	c = &ts->call;
-	c->window = window;
+		return;
+	seen = row__seen(row, ts->window);
+	c->window = ts->window;
 	c->symbol = symbol;
 	c->slot = slot;
 	c->batch = batch;
@@ -389,8 +412,8 @@ static __always_inline bool profile__observe(struct ebph_profile *p, struct ebph
 	c->id = id;
 	c->lfc = 0;
 	c->did |= EBPH_DID_RECORD;
-	profile__slow(p, ts);
-	return true;
+	ts->window = c->window << 8 | id;
+	profile__apply(p, ts);
 }
 
 #endif

@@ -6,6 +6,14 @@ static __always_inline struct ebph_task *replay__task(u32 task)
 	return bpf_map_lookup_elem(&replay_tasks, &task);
 }
 
+static __always_inline void replay__flush(struct ebph_task *ts)
+{
+	struct ebph_profile *p = profile_at(ts->slot);
+
+	if (p)
+		task__flush(ts, p);
+}
+
 static __always_inline void replay__ended(struct ebph_task *ts)
 {
 	struct ebph_profile *p = profile_at(ts->slot);
@@ -15,7 +23,7 @@ static __always_inline void replay__ended(struct ebph_task *ts)
 }
 
 __noinline int replay__call(const struct ebph_replay_op *op, struct ebph_task *ts,
-			    struct ebph_verdict *v)
+			    struct ebph_verdict *v, u32 batch)
 {
 	struct ebph_call *c;
 	struct ebph_profile *p;
@@ -36,11 +44,15 @@ __noinline int replay__call(const struct ebph_replay_op *op, struct ebph_task *t
 	epochs = p->epochs;
 	if (ts->epochs != epochs)
 		task__catch_up(ts, epochs);
+	/* With a batch of one no call is an ordinary one. */
+	if (!symbol__is_sigreturn(op->symbol) && profile__quick(p, ts, op->symbol, batch)) {
+		v->did |= EBPH_DID_RECORD;
+		return 0;
+	}
 	c->now = op->now;
 	c->did = did;
 	c->anomalies = 0;
-	/* With a batch of one no call is an ordinary one. */
-	profile__observe(p, ts, op->symbol, ts->slot, 1);
+	profile__observe(p, ts, op->symbol, ts->slot, batch);
 	if (!(c->did & EBPH_DID_IGNORE)) {
 		if (symbol__is_sigreturn(op->symbol))
 			c->did |= frame__pop(ts);
@@ -70,7 +82,7 @@ static __always_inline void replay__signal(const struct ebph_replay_op *op, stru
 	v->did = frame__push(ts, &s);
 }
 
-static int replay__step(u32 i, void *unused)
+static int replay__step(u32 i, struct ebph_replay *run)
 {
 	struct ebph_replay_op *op = bpf_map_lookup_elem(&replay_ops, &i);
 	struct ebph_verdict *v = bpf_map_lookup_elem(&replay_verdicts, &i);
@@ -85,7 +97,7 @@ static int replay__step(u32 i, void *unused)
 		return 1;
 	switch (op->kind) {
 	case EBPH_REPLAY_CALL:
-		replay__call(op, ts, v);
+		replay__call(op, ts, v, run->batch);
 		break;
 	case EBPH_REPLAY_FORK:
 		other = replay__task(op->other);
@@ -96,12 +108,14 @@ static int replay__step(u32 i, void *unused)
 		p = profile_at(op->other);
 		if (!p)
 			break;
+		replay__flush(ts);
 		replay__ended(ts);
 		task__bind(ts, p, op->other);
 		ts->flags &= ~EBPH_TASK_UNCERTAIN;
 		p->execs += 1;
 		break;
 	case EBPH_REPLAY_EXIT:
+		replay__flush(ts);
 		replay__ended(ts);
 		task__unbind(ts);
 		break;
@@ -144,10 +158,12 @@ static int replay__unbind(u32 i, void *unused)
 SEC("syscall")
 int ebph_replay(struct ebph_replay *run)
 {
+	struct ebph_replay copy = { .count = run->count, .batch = run->batch };
+
 	if (run->profiles) {
 		bpf_loop(run->profiles, replay__open, NULL, 0);
 		bpf_loop(EBPH_REPLAY_TASKS, replay__unbind, NULL, 0);
 	}
-	run->done = bpf_loop(run->count, replay__step, NULL, 0);
+	bpf_loop(copy.count, replay__step, &copy, 0);
 	return 0;
 }

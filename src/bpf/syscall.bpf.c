@@ -90,29 +90,24 @@ static __always_inline void regs__keep_pc(struct task_struct *task, struct ebph_
 #endif
 }
 
-static __always_inline int sys_enter(long nr)
+/* The long way: finds everything out anew. */
+__noinline int sys_enter__slow(s64 nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ebph_profile *p;
 	struct ebph_task *ts;
-	u32 symbol, did = 0;
+	u32 symbol, did;
 
-	/* Outside the tree nothing of ours is on the thread. Where a fork may be
-	 * missed, that proves nothing, and each thread is decided upon once. */
-	if (cfg_scope == EBPH_SCOPE_TREE && !cfg_may_skip && !task->bpf_storage)
-		return 0;
 	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (unlikely(!ts)) {
+	if (!ts) {
 		ts = task__first_sight();
 		if (!ts)
 			return 0;
 	}
-	if (unlikely(ts->run != globals.run || ts->exec_id != task->self_exec_id ||
-		     (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))))
-		if (!task__refresh(ts))
-			return 0;
+	if (!task__refresh(ts))
+		return 0;
 	p = profile_at(ts->slot);
-	if (unlikely(!p || ts->epochs != *(volatile u64 *)&p->epochs)) {
+	if (!p || ts->epochs != *(volatile u64 *)&p->epochs) {
 		if (!task__profile(ts))
 			return 0;
 		p = profile_at(ts->slot);
@@ -120,12 +115,11 @@ static __always_inline int sys_enter(long nr)
 			return 0;
 	}
 	symbol = symbol__of(task, nr);
-	if (unlikely(symbol == EBPH_SYMBOL_NONE)) {
+	if (symbol == EBPH_SYMBOL_NONE) {
 		count(ignored);
 		return 0;
 	}
-	regs__keep_pc(task, ts);
-	if (unlikely(ts->depth || ts->restart)) {
+	if (ts->depth || ts->restart) {
 		did = frame__settle(ts, regs__sp(task), symbol);
 		if (did & EBPH_DID_DROP_FRAME)
 			count(frames_dropped);
@@ -135,22 +129,64 @@ static __always_inline int sys_enter(long nr)
 		}
 	}
 	ts->call.did = 0;
-	if (unlikely(profile__observe(p, ts, symbol, ts->slot, cfg_batch)))
-		event__report(p, ts);
-	if (unlikely(symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(nr)))
+	profile__observe(p, ts, symbol, ts->slot, EBPH_BATCH);
+	event__report(p, ts);
+	if (symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(nr))
 		event__sigreturn(ts, frame__pop(ts));
 	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(ebph_sys_enter, struct pt_regs *regs, long id)
+/* `scope` is a constant where this is used: each scope has a program of its
+ * own, so that none pays for another's questions. */
+static __always_inline int sys_enter(long nr, u32 scope)
 {
-	return sys_enter(id);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ebph_profile *p;
+	struct ebph_task *ts;
+	u32 symbol;
+
+	/* Outside the tree nothing of ours is on the thread. Where a fork may be
+	 * missed, that proves nothing, and each thread is decided upon once. */
+	if (scope == EBPH_SCOPE_TREE && !task->bpf_storage && !cfg_may_skip)
+		return 0;
+	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!ts || ts->run != globals.run || ts->exec_id != task->self_exec_id)
+		goto slow;
+	if (scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
+		goto slow;
+	regs__keep_pc(task, ts);
+	p = profile_at(ts->slot);
+	if (!p || ts->epochs != *(volatile u64 *)&p->epochs)
+		goto slow;
+	/* Numbers above the table, negative ones, and the return from a handler
+	 * need a closer look. */
+	symbol = nr;
+	if ((u64)nr >= EBPH_SYMBOL_UNKNOWN)
+		goto slow;
+	if (symbol__compat(task))
+		symbol += EBPH_SYMBOL_COMPAT;
+	if (symbol__is_sigreturn(symbol))
+		goto slow;
+	if (profile__quick(p, ts, symbol, EBPH_BATCH))
+		return 0;
+slow:
+	return sys_enter__slow(nr);
 }
 
-/* The same for kernels whose tp_btf programs run preemptibly, and lose calls. */
-SEC("tracepoint/raw_syscalls/sys_enter")
-int ebph_sys_enter_tp(struct trace_event_raw_sys_enter *ctx)
-{
-	return sys_enter(ctx->id);
-}
+/* The second of each pair is for kernels whose tp_btf programs run preemptibly,
+ * and lose calls. */
+#define ENTRY(name, scope)                                                     \
+	SEC("tp_btf/sys_enter")                                                \
+	int BPF_PROG(ebph_sys_enter_##name, struct pt_regs *regs, long id)     \
+	{                                                                      \
+		return sys_enter(id, scope);                                   \
+	}                                                                      \
+	SEC("tracepoint/raw_syscalls/sys_enter")                               \
+	int ebph_sys_enter_##name##_tp(struct trace_event_raw_sys_enter *ctx)  \
+	{                                                                      \
+		return sys_enter(ctx->id, scope);                              \
+	}
+
+ENTRY(system, EBPH_SCOPE_SYSTEM)
+ENTRY(tree, EBPH_SCOPE_TREE)
+ENTRY(cgroup, EBPH_SCOPE_CGROUP)

@@ -22,7 +22,6 @@ static __always_inline void task__fork(const struct ebph_task *parent, struct eb
 	child->depth = 0;
 	child->calls = 0;
 	child->anomalies = 0;
-	child->tick = 0;
 	child->retry = parent->retry;
 	child->pc = 0;
 	child->ended = 0;
@@ -46,7 +45,6 @@ static __always_inline void task__bind(struct ebph_task *ts, struct ebph_profile
 	ts->window = 0;
 	ts->depth = 0;
 	ts->restart = 0;
-	ts->tick = 0;
 	ts->retry = 0;
 	task__empty_frame(ts);
 }

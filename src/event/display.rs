@@ -81,8 +81,8 @@ impl fmt::Display for Event {
             Self::Anomaly(anomaly) => anomaly.fmt(f),
             Self::NewSequence(event) => {
                 profile_line(f, "new sequence", &event.context)?;
-                write!(f, ": {}", event.symbol)?;
-                places(f, ", first time ", " and ", &event.novel)?;
+                write!(f, ": first {}", event.symbol)?;
+                places(f, " and ", &event.novel)?;
                 calls(f, &event.window)
             }
             Self::UnbalancedSigreturn(event) => {
@@ -124,7 +124,7 @@ impl fmt::Display for Anomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         profile_line(f, "ANOMALY", &self.context)?;
         write!(f, ": {} is not normal", Clean(&self.symbol.to_string()))?;
-        places(f, " ", " nor ", &self.missed)?;
+        places(f, " or ", &self.missed)?;
         write!(
             f,
             " ({} of {} pairs)",
@@ -193,25 +193,23 @@ fn counts(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
     }
 }
 
-/// Whole seconds are enough for a wait, except for a short one.
+/// A wait in whole seconds, unless it is shorter than that.
 fn rounded(wait: Duration) -> humantime::FormattedDuration {
-    let exact = if wait < Duration::from_secs(10) {
-        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    humantime::format_duration(if wait < Duration::from_secs(1) {
+        Duration::from_millis(u64::from(wait.subsec_millis()))
     } else {
-        Duration::from_secs(wait.as_secs())
-    };
-    humantime::format_duration(exact)
+        Duration::from_secs_f64(wait.as_secs_f64().round())
+    })
 }
 
-/// `right after write nor 2 calls after brk`
-fn places(
-    f: &mut fmt::Formatter<'_>,
-    before: &str,
-    between: &str,
-    pairs: &[MissedPair],
-) -> fmt::Result {
+/// `right after write, 2 calls after brk or 3 calls after mmap`
+fn places(f: &mut fmt::Formatter<'_>, last: &str, pairs: &[MissedPair]) -> fmt::Result {
     for (index, pair) in pairs.iter().enumerate() {
-        f.write_str(if index == 0 { before } else { between })?;
+        f.write_str(match index {
+            0 => " ",
+            _ if index + 1 == pairs.len() => last,
+            _ => ", ",
+        })?;
         match pair.distance {
             1 => write!(f, "right after {}", Called(pair.previous))?,
             distance => write!(f, "{distance} calls after {}", Called(pair.previous))?,

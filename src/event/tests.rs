@@ -196,6 +196,19 @@ proptest! {
         let _ = decode(&bytes, &clock(), lost);
     }
 
+    /// Check that a good record with some bytes changed is read or refused, and can be shown.
+    #[test]
+    fn damaged_records(damage in vec((0..wire::CALL_EVENT_SIZE, any::<u8>()), 1..20)) {
+        let mut bytes = Record::default().bytes();
+        for (place, byte) in damage {
+            bytes[place] = byte;
+        }
+        if let Ok(Decoded { event, .. }) = decode(&bytes, &clock(), 0) {
+            prop_assert!(!event.to_string().contains(char::is_control));
+            prop_assert_eq!(read(&event.to_json()).to_json(), event.to_json());
+        }
+    }
+
     /// Check that any record of the right shape is read, shown, written and read again alike.
     #[test]
     fn json_round_trip(record in any_record()) {
@@ -461,7 +474,7 @@ fn anomaly_line() {
     assert_eq!(
         event.to_string(),
         "2026-11-22T09:00:00.123Z ANOMALY: /home/u/anomaly (pid 11162, uid 0): write is not normal \
-         right after write nor 3 calls after brk (2 of 8 pairs); calls: mprotect mprotect mprotect \
+         right after write or 3 calls after brk (2 of 8 pairs); calls: mprotect mprotect mprotect \
          munmap fstat brk brk write >write<; anomaly 1 of this profile (8:1:5259631:0); 1 of this \
          thread's last 128 calls anomalous, at most 1; 2 events lost just before"
     );

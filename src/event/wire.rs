@@ -252,6 +252,106 @@ mod tests {
         }
     }
 
+    /// Lists the members of a struct in the C header, as in `__u64 start`.
+    fn members(name: &str) -> Vec<&'static str> {
+        let start = format!("struct {name} {{");
+        let (_, after) = HEADER
+            .split_once(&start)
+            .unwrap_or_else(|| panic!("no struct {name}"));
+        let (body, _) = after.split_once("\n};").unwrap();
+        body.lines()
+            .filter_map(|line| Some(line.split_once(';')?.0.trim()))
+            .collect()
+    }
+
+    /// Check that the C header has the members that are read here, in the order they are read.
+    #[test]
+    fn layout() {
+        let expected: [(&str, &[&str]); 7] = [
+            (
+                "ebph_event_header",
+                &[
+                    "__u16 kind",
+                    "__u16 size",
+                    "__u32 flags",
+                    "__u64 time",
+                    "__u64 lost",
+                ],
+            ),
+            (
+                "ebph_actor",
+                &[
+                    "__u64 start",
+                    "__u64 cgroup_id",
+                    "__u32 pid",
+                    "__u32 tid",
+                    "__u32 ppid",
+                    "__u32 uid",
+                    "__u32 euid",
+                    "__u32 gid",
+                    "__u32 egid",
+                    "__u32 pad",
+                    "__u8 comm[EBPH_COMM]",
+                ],
+            ),
+            (
+                "ebph_key",
+                &[
+                    "__u64 ino",
+                    "__u64 script",
+                    "__u64 partition",
+                    "__u32 dev",
+                    "__u32 generation",
+                ],
+            ),
+            (
+                "ebph_view",
+                &[
+                    "struct ebph_key key",
+                    "__u64 train_count",
+                    "__u64 last_mod_count",
+                    "__u64 sequences",
+                    "__u64 anomalies",
+                    "__u64 normal_time",
+                    "__u64 created",
+                    "__u32 state",
+                    "__u32 flags",
+                    "__u32 slot",
+                    "__u32 generation",
+                ],
+            ),
+            (
+                "ebph_names",
+                &["__u8 exe[EBPH_PATH]", "__u8 script[EBPH_PATH]"],
+            ),
+            (
+                "ebph_call_view",
+                &[
+                    "__u16 window[EBPH_DISTANCES]",
+                    "__u16 symbol",
+                    "__u8 missed",
+                    "__u8 others",
+                    "__u32 lfc",
+                    "__u32 max_lfc",
+                    "__u32 pad",
+                    "__u64 suppressed",
+                ],
+            ),
+            (
+                "ebph_event",
+                &[
+                    "struct ebph_event_header head",
+                    "struct ebph_actor actor",
+                    "struct ebph_view view",
+                    "struct ebph_names names",
+                ],
+            ),
+        ];
+        for (name, expected) in expected {
+            assert_eq!(members(name), expected, "{name}");
+        }
+    }
+
     /// Check that each part takes as many bytes as the C header says.
     #[test]
     fn sizes() {

@@ -275,14 +275,13 @@ impl MonitorBuilder {
         in_range("max_profiles", self.max_profiles.into(), 1, 1 << 20)?;
         in_range("max_rows", self.max_rows.into(), 1, 1 << 22)?;
         in_range("ring_bytes", self.ring_bytes.into(), 4096, 1 << 30)?;
-        in_range(
-            "channel_capacity",
-            self.channel_capacity as u64,
-            1,
-            1 << 24,
-        )?;
+        in_range("channel_capacity", self.channel_capacity as u64, 1, 1 << 24)?;
         if !self.ring_bytes.is_power_of_two() {
-            return Err(invalid("ring_bytes", self.ring_bytes.into(), "a power of two"));
+            return Err(invalid(
+                "ring_bytes",
+                self.ring_bytes.into(),
+                "a power of two",
+            ));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::loader::{Live, Maps, Program};
+use crate::loader::{Live, Maps, Program, is_entry};
 use crate::monitor::worker::Hub;
 use crate::profile::State;
 use crate::snapshot;
@@ -24,18 +24,13 @@ pub(crate) fn missed(programs: &[Program]) -> (u64, u64) {
     let mut missed = (0, 0);
     for program in programs {
         let Ok(info) = program.info() else { continue };
-        if is_entry(program) {
+        if is_entry(program.name()) {
             missed.0 += info.recursion_misses;
         } else {
             missed.1 += info.recursion_misses;
         }
     }
     missed
-}
-
-/// Whether it is the program at the entry of system calls.
-fn is_entry(program: &Program) -> bool {
-    program.name().starts_with("ebph_sys_enter")
 }
 
 /// Everything there is to know; `pending` calls are recorded but not yet counted.

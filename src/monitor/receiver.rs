@@ -77,10 +77,12 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError::Timeout`] when nothing came in time,
     /// [`RecvTimeoutError::Disconnected`] when nothing ever will.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.queue.recv_timeout(timeout).map_err(|error| match error {
-            channel::RecvTimeoutError::Timeout => RecvTimeoutError::Timeout,
-            channel::RecvTimeoutError::Disconnected => RecvTimeoutError::Disconnected,
-        })
+        self.queue
+            .recv_timeout(timeout)
+            .map_err(|error| match error {
+                channel::RecvTimeoutError::Timeout => RecvTimeoutError::Timeout,
+                channel::RecvTimeoutError::Disconnected => RecvTimeoutError::Disconnected,
+            })
     }
 
     /// Returns an iterator that waits for each item, and ends when the monitor has stopped.

@@ -86,7 +86,7 @@ fn exit_codes() {
         code(&["--", "sh", "-c", "kill -KILL $$"]),
         128 + libc::SIGKILL
     );
-    assert_eq!(code(&["--", "/etc/hostname"]), 126);
+    assert_eq!(code(&["--", "/etc/passwd"]), 126);
     assert_eq!(code(&["--", "/nonexistent/program"]), 127);
     assert_eq!(code(&["--", "no-such-program-anywhere"]), 127);
     assert_eq!(code(&["--no-such-option"]), 125);

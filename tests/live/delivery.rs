@@ -66,7 +66,7 @@ fn a_slow_receiver_loses_its_own() {
         watch.normalize(key).expect("any state will do");
         watch.wait_for_kind("start_normal", key);
     }
-    let outcome = watch.finish_unchecked();
+    let outcome = watch.finish();
     assert_eq!(outcome.of("start_normal", key).len(), 40);
     assert_eq!(outcome.all("lost").count(), 0, "the fast one lost nothing");
     let slow: Vec<_> = slow.iter().map(|event| Seen::new(&event)).collect();
@@ -77,9 +77,7 @@ fn a_slow_receiver_loses_its_own() {
     }
     let count: u64 = lost.iter().map(|seen| seen.number("count")).sum();
     assert_eq!(got.len() as u64 + count, 40);
-    let events = &outcome.stats.events;
-    assert_eq!(events.lost_in_channels, count);
-    assert_eq!(events.submitted, events.delivered + events.lost_in_ring);
+    assert_eq!(outcome.stats.events.lost_in_channels, count);
 }
 
 /// Check that a handler that panics neither ends the monitoring nor keeps others from being told.

@@ -16,6 +16,7 @@ fn instruction_counts() {
     for program in &stats.programs {
         println!("{:24} {:>8}", program.name, program.verified_instructions);
     }
+    println!("{:24} {:>8} bytes of maps", "memory", stats.memory);
     watch.finish();
 }
 

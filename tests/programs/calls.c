@@ -12,7 +12,7 @@
  *   lN         the next arguments up to "." are repeated N times
  *   qN         exit_group(N) at the end instead of 0
  *   kN         raise signal N at itself (getpid, kill: two calls)
- *   /...       ignored: a script's own path, when this is its interpreter
+ *   /... ./... ignored: a script's own path, when this is its interpreter
  */
 #include "raw.h"
 
@@ -69,7 +69,7 @@ static void one(char *argument)
 		sys3(__NR_write, 1, &byte, 1);
 		return;
 	}
-	if (kind == '/')
+	if (kind == '/' || kind == '.')
 		return;
 	if (kind == 'e') {
 		char *args[] = { argument + 1, 0 };

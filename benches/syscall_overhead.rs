@@ -1,0 +1,238 @@
+//! What a monitored `getppid` costs more than one that is not, beside an empty program's cost.
+//!
+//! All configurations take turns many times in one run, so that the machine's drift meets each of
+//! them alike. Compared are the added costs: nothing attached is the zero, an empty program of the
+//! same kind at the same hook is the one. Needs root and clang.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ebph::{EntryHook, Monitor, Scope};
+use libbpf_rs::{Link, ObjectBuilder};
+
+const VICTIM: &str = "--victim";
+const CALLS: u32 = 100_000;
+/// Measurements in one turn of a configuration; the least of them counts.
+const SAMPLES: usize = 5;
+/// Turns of each configuration; `EBPH_TURNS` overrides it.
+const TURNS: usize = 25;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// A process of its own that makes system calls on demand: the embedding process is never watched.
+struct Victim {
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Victim {
+    fn start() -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(VICTIM)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let commands = child.stdin.take().ok_or("no pipe")?;
+        let answers = BufReader::new(child.stdout.take().ok_or("no pipe")?);
+        Ok(Self {
+            child,
+            commands,
+            answers,
+        })
+    }
+
+    /// Nanoseconds a call, the least of some samples.
+    fn measure(&mut self) -> Result<f64, Failure> {
+        let mut least = f64::INFINITY;
+        for _ in 0..SAMPLES {
+            self.commands.write_all(b"\n")?;
+            let mut line = String::new();
+            self.answers.read_line(&mut line)?;
+            least = least.min(line.trim().parse()?);
+        }
+        Ok(least)
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// The other side: a line in, `CALLS` calls, their mean time out.
+fn victim() -> Result<(), Failure> {
+    for line in std::io::stdin().lines() {
+        line?;
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            std::hint::black_box(rustix::process::getppid());
+        }
+        let mean = start.elapsed().as_nanos() as f64 / f64::from(CALLS);
+        println!("{mean}");
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Config {
+    Nothing,
+    Floor,
+    Learning,
+    Normal,
+    OutOfScope,
+}
+
+const CONFIGS: [(Config, &str); 5] = [
+    (Config::Nothing, "nothing attached"),
+    (Config::Floor, "an empty program"),
+    (Config::Learning, "ebph, learning"),
+    (Config::Normal, "ebph, normal"),
+    (Config::OutOfScope, "ebph, out of scope"),
+];
+
+/// Attaches the empty program of the kind that `hook` names.
+fn floor(object: &Path, hook: EntryHook) -> Result<Link, Failure> {
+    let mut open = ObjectBuilder::default().open_file(object)?;
+    let wanted = match hook {
+        EntryHook::Tracepoint => "floor_tracepoint",
+        _ => "floor_tp_btf",
+    };
+    for mut program in open.progs_mut() {
+        let load = program.name() == OsStr::new(wanted);
+        program.set_autoload(load);
+    }
+    let object = open.load()?;
+    let program = object
+        .progs_mut()
+        .find(|program| program.name() == OsStr::new(wanted))
+        .ok_or("no program")?;
+    Ok(program.attach()?)
+}
+
+fn monitor(
+    victim: &Victim,
+    bystander: &Child,
+    config: Config,
+    hook: EntryHook,
+) -> Result<Monitor, Failure> {
+    let pid = match config {
+        Config::OutOfScope => bystander.id(),
+        _ => victim.child.id(),
+    };
+    Ok(Monitor::builder()
+        .scope(Scope::Tree(pid))
+        .normal_wait(Duration::from_secs(3600))
+        .hook(hook)
+        .start()?)
+}
+
+fn turn(
+    victim: &mut Victim,
+    bystander: &Child,
+    object: &Path,
+    config: Config,
+    hook: EntryHook,
+) -> Result<f64, Failure> {
+    match config {
+        Config::Nothing => victim.measure(),
+        Config::Floor => {
+            let _link = floor(object, hook)?;
+            victim.measure()
+        }
+        _ => {
+            let monitor = monitor(victim, bystander, config, hook)?;
+            // The first round teaches the loop.
+            victim.measure()?;
+            if config == Config::Normal {
+                let key = monitor
+                    .profiles()?
+                    .next()
+                    .ok_or("the victim has no profile")?
+                    .key();
+                monitor.normalize(key)?;
+            }
+            victim.measure()
+        }
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn compile(dir: &Path) -> Result<PathBuf, Failure> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.bpf.c");
+    let object = dir.join("floor.bpf.o");
+    let status = Command::new("clang")
+        .args(["-O2", "-g", "-target", "bpf", "-c"])
+        .arg(source)
+        .arg("-o")
+        .arg(&object)
+        .status()?;
+    if !status.success() {
+        return Err("clang failed".into());
+    }
+    Ok(object)
+}
+
+fn main() -> Result<(), Failure> {
+    if std::env::args().any(|arg| arg == VICTIM) {
+        return victim();
+    }
+    let hook = match std::env::var("EBPH_HOOK").as_deref() {
+        Ok("tracepoint") => EntryHook::Tracepoint,
+        _ => EntryHook::TpBtf,
+    };
+    let turns = match std::env::var("EBPH_TURNS") {
+        Ok(turns) => turns.parse::<usize>()?.max(1),
+        Err(_) => TURNS,
+    };
+    let dir = tempfile::tempdir()?;
+    let object = compile(dir.path())?;
+    let mut victim = Victim::start()?;
+    let bystander = Victim::start()?;
+
+    let mut added: Vec<Vec<f64>> = vec![Vec::new(); CONFIGS.len()];
+    let mut times = added.clone();
+    for _ in 0..turns {
+        let mut nothing = 0.0;
+        for (i, (config, _)) in CONFIGS.iter().enumerate() {
+            let ns = turn(&mut victim, &bystander.child, &object, *config, hook)?;
+            if *config == Config::Nothing {
+                nothing = ns;
+            }
+            times[i].push(ns);
+            added[i].push(ns - nothing);
+        }
+    }
+    let floor = median(&mut added[1].clone());
+    println!("getppid, {turns} turns of {SAMPLES} x {CALLS} calls, medians ({hook:?})");
+    println!(
+        "{:<20} {:>9} {:>9} {:>8}  quartiles",
+        "", "ns/call", "added", "ratio"
+    );
+    for (i, (_, name)) in CONFIGS.iter().enumerate() {
+        let mut ratios: Vec<f64> = added[i]
+            .iter()
+            .zip(&added[1])
+            .map(|(added, floor)| added / floor)
+            .collect();
+        let cost = median(&mut added[i]);
+        let _sorted = median(&mut ratios);
+        println!(
+            "{name:<20} {:>9.1} {cost:>9.1} {:>8.2}  {:.2} .. {:.2}",
+            median(&mut times[i]),
+            cost / floor,
+            ratios[turns / 4],
+            ratios[turns * 3 / 4],
+        );
+    }
+    Ok(())
+}
