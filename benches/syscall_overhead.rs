@@ -115,26 +115,18 @@ fn floor(object: &Path, hook: EntryHook) -> Result<Link, Failure> {
     Ok(program.attach()?)
 }
 
-fn monitor(
-    victim: &Victim,
-    bystander: &Child,
-    config: Config,
-    hook: EntryHook,
-) -> Result<Monitor, Failure> {
-    let pid = match config {
-        Config::OutOfScope => bystander.id(),
-        _ => victim.child.id(),
-    };
+fn monitor(root: &Victim, hook: EntryHook) -> Result<Monitor, Failure> {
     Ok(Monitor::builder()
-        .scope(Scope::Tree(pid))
+        .scope(Scope::Tree(root.child.id()))
         .normal_wait(Duration::from_secs(3600))
         .hook(hook)
         .start()?)
 }
 
+/// The bystander was never watched, and is measured while the victim is.
 fn turn(
     victim: &mut Victim,
-    bystander: &Child,
+    bystander: &mut Victim,
     object: &Path,
     config: Config,
     hook: EntryHook,
@@ -145,8 +137,12 @@ fn turn(
             let _link = floor(object, hook)?;
             victim.measure()
         }
-        _ => {
-            let monitor = monitor(victim, bystander, config, hook)?;
+        Config::OutOfScope => {
+            let _monitor = monitor(victim, hook)?;
+            bystander.measure()
+        }
+        Config::Learning | Config::Normal => {
+            let monitor = monitor(victim, hook)?;
             // The first round teaches the loop.
             victim.measure()?;
             if config == Config::Normal {
@@ -197,14 +193,14 @@ fn main() -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let object = compile(dir.path())?;
     let mut victim = Victim::start()?;
-    let bystander = Victim::start()?;
+    let mut bystander = Victim::start()?;
 
     let mut added: Vec<Vec<f64>> = vec![Vec::new(); CONFIGS.len()];
     let mut times = added.clone();
     for _ in 0..turns {
         let mut nothing = 0.0;
         for (i, (config, _)) in CONFIGS.iter().enumerate() {
-            let ns = turn(&mut victim, &bystander.child, &object, *config, hook)?;
+            let ns = turn(&mut victim, &mut bystander, &object, *config, hook)?;
             if *config == Config::Nothing {
                 nothing = ns;
             }

@@ -125,6 +125,7 @@ enum ebph_task_flag {
 
 enum ebph_slot {
 	EBPH_SLOT_NONE = 0xffffffff, /* no profile yet: bind at the next call */
+	EBPH_SLOT_OUT = 0xfffffffe,  /* not watched: nothing to do */
 };
 
 struct ebph_signal_frame {

@@ -65,7 +65,7 @@ int BPF_PROG(ebph_signal, int sig, struct kernel_siginfo *info, struct k_sigacti
 	u32 did;
 
 	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (!ts || ts->slot == EBPH_SLOT_NONE)
+	if (!ts || !profile_at(ts->slot))
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	flags = ka->sa.sa_flags;

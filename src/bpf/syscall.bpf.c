@@ -29,8 +29,13 @@ __noinline int task__refresh(struct ebph_task *ts)
 		if (ts->flags & EBPH_TASK_IN)
 			count(late_execs);
 	}
-	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN)
+	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN) {
+		ts->slot = EBPH_SLOT_OUT;
+		ts->run = globals.last_run;
 		return false;
+	}
+	if (ts->slot == EBPH_SLOT_OUT)
+		task__unbind(ts);
 	if (!run) {
 		count(paused);
 		return false;
@@ -156,7 +161,12 @@ static __always_inline int sys_enter(long nr, u32 scope)
 		goto slow;
 	regs__keep_pc(task, ts);
 	p = profile_at(ts->slot);
-	if (!p || ts->epochs != *(volatile u64 *)&p->epochs)
+	if (!p) {
+		if (ts->slot == EBPH_SLOT_OUT)
+			return 0;
+		goto slow;
+	}
+	if (ts->epochs != *(volatile u64 *)&p->epochs)
 		goto slow;
 	/* Numbers above the table, negative ones, and the return from a handler
 	 * need a closer look. */

@@ -79,6 +79,7 @@ int ebph_adopt(struct bpf_iter__task *ctx)
 		ts = task__make(task);
 	if (!ts)
 		return 0;
+	ts->slot = EBPH_SLOT_NONE;
 	ts->flags |= EBPH_TASK_IN | EBPH_TASK_UNCERTAIN;
 	if (scope__is_self(task))
 		ts->flags |= EBPH_TASK_SELF;
