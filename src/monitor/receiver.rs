@@ -20,9 +20,31 @@ pub type Anomalies = Receiver<Anomaly>;
 
 /// What a receiver and its sender both count.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub delivered: AtomicU64,
-    pub lost: AtomicU64,
+struct Tally {
+    delivered: AtomicU64,
+    lost: AtomicU64,
+    /// At the end: losses that no room was left to tell of, in the ring and in the queue.
+    untold: [AtomicU64; PLACES.len()],
+}
+
+const PLACES: [LossPlace; 2] = [LossPlace::Ring, LossPlace::Channel];
+
+/// What a receiver can receive.
+trait Item: Sized {
+    /// Says that events were lost, if it can be said.
+    fn lost(count: u64, place: LossPlace) -> Option<Self>;
+}
+
+impl Item for Event {
+    fn lost(count: u64, place: LossPlace) -> Option<Self> {
+        Some(Self::Lost(Lost::now(count, place)))
+    }
+}
+
+impl Item for Anomaly {
+    fn lost(_: u64, _: LossPlace) -> Option<Self> {
+        None
+    }
 }
 
 /// One receiver of what a monitor reports.
@@ -36,16 +58,29 @@ pub struct Receiver<T> {
     queue: channel::Receiver<T>,
     signal: Arc<Signal>,
     tally: Arc<Tally>,
+    last_word: fn(u64, LossPlace) -> Option<T>,
 }
 
 impl<T> Receiver<T> {
+    /// After the end: what the full queue had no room to tell.
+    fn last_word(&self) -> Option<T> {
+        PLACES.iter().zip(&self.tally.untold).find_map(|(place, count)| {
+            match count.swap(0, Ordering::Relaxed) {
+                0 => None,
+                count => (self.last_word)(count, *place),
+            }
+        })
+    }
+
     /// Waits for the next one.
     ///
     /// # Errors
     ///
     /// [`RecvError`] when the monitor has stopped and the queue is empty.
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.queue.recv().map_err(|_| RecvError)
+        self.queue
+            .recv()
+            .or_else(|_| self.last_word().ok_or(RecvError))
     }
 
     /// Returns the next one if it is there.
@@ -55,18 +90,19 @@ impl<T> Receiver<T> {
     /// [`TryRecvError::Empty`] when nothing waits, [`TryRecvError::Disconnected`] when nothing
     /// ever will.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        match self.queue.try_recv() {
-            Ok(item) => return Ok(item),
-            Err(channel::TryRecvError::Disconnected) => return Err(TryRecvError::Disconnected),
-            Err(channel::TryRecvError::Empty) => self.signal.clear(),
+        let mut next = self.queue.try_recv();
+        if matches!(next, Err(channel::TryRecvError::Empty)) {
+            self.signal.clear();
+            next = self.queue.try_recv();
+            if !matches!(next, Err(channel::TryRecvError::Empty)) {
+                self.signal.raise_again();
+            }
         }
-        let again = self.queue.try_recv();
-        if !matches!(again, Err(channel::TryRecvError::Empty)) {
-            self.signal.raise_again();
-        }
-        again.map_err(|error| match error {
-            channel::TryRecvError::Empty => TryRecvError::Empty,
-            channel::TryRecvError::Disconnected => TryRecvError::Disconnected,
+        next.or_else(|error| match error {
+            channel::TryRecvError::Empty => Err(TryRecvError::Empty),
+            channel::TryRecvError::Disconnected => {
+                self.last_word().ok_or(TryRecvError::Disconnected)
+            }
         })
     }
 
@@ -87,7 +123,7 @@ impl<T> Receiver<T> {
 
     /// Returns an iterator that waits for each item, and ends when the monitor has stopped.
     pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        self.queue.iter()
+        std::iter::from_fn(|| self.recv().ok())
     }
 
     /// Returns how many this receiver has lost because its queue was full.
@@ -149,8 +185,8 @@ pub(crate) struct Subscriber {
     signal: Arc<Signal>,
     tally: Arc<Tally>,
     wanted: EventMask,
-    /// Losses that the receiver has not been told of, by place.
-    untold: [(LossPlace, u64); 2],
+    /// Losses that the receiver has not been told of, in the ring and in the queue.
+    untold: [u64; PLACES.len()],
     /// Losses anywhere since the last anomaly it got.
     since_anomaly: u64,
 }
@@ -174,7 +210,7 @@ impl Subscriber {
         Self::pair(capacity, EventMask::NONE.with(EventKind::Anomaly))
     }
 
-    fn pair<T>(capacity: usize, wanted: EventMask) -> (Self, Receiver<T>)
+    fn pair<T: Item>(capacity: usize, wanted: EventMask) -> (Self, Receiver<T>)
     where
         channel::Sender<T>: Queue + 'static,
     {
@@ -186,13 +222,14 @@ impl Subscriber {
             signal: Arc::clone(&signal),
             tally: Arc::clone(&tally),
             wanted,
-            untold: [(LossPlace::Ring, 0), (LossPlace::Channel, 0)],
+            untold: [0; PLACES.len()],
             since_anomaly: 0,
         };
         let receiver = Receiver {
             queue,
             signal,
             tally,
+            last_word: T::lost,
         };
         (subscriber, receiver)
     }
@@ -221,7 +258,7 @@ impl Subscriber {
                 }
             }
             Some(false) => {
-                self.untold[1].1 += 1;
+                self.untold[1] += 1;
                 if counted {
                     self.since_anomaly += 1;
                     self.tally.lost.fetch_add(1, Ordering::Relaxed);
@@ -235,7 +272,7 @@ impl Subscriber {
 
     /// Notes events that never reached user space, and says so if there is room.
     pub(crate) fn lost_in_ring(&mut self, count: u64) {
-        self.untold[0].1 += count;
+        self.untold[0] += count;
         self.since_anomaly += count;
         self.tell_losses();
         self.signal.raise();
@@ -246,20 +283,15 @@ impl Subscriber {
         if !self.wanted.contains(EventKind::Lost) {
             return Some(true);
         }
-        for (place, count) in &mut self.untold {
+        for (place, count) in PLACES.into_iter().zip(&mut self.untold) {
             if *count > 0 {
-                match self.queue.put(Event::Lost(Lost::now(*count, *place))) {
+                match self.queue.put(Event::Lost(Lost::now(*count, place))) {
                     Some(true) => *count = 0,
                     other => return other,
                 }
             }
         }
         Some(true)
-    }
-
-    /// Tells, at the end, of losses that no later event could tell of.
-    pub(crate) fn close(&mut self) {
-        self.tell_losses();
     }
 
     /// Returns how many events of the kernel it got, and how many of them it lost.
@@ -272,8 +304,13 @@ impl Subscriber {
 }
 
 impl Drop for Subscriber {
-    /// The end is something to see as well.
+    /// The end is something to see as well, and the receiver's to tell what is still untold.
     fn drop(&mut self) {
+        if self.wanted.contains(EventKind::Lost) {
+            for (to, count) in self.tally.untold.iter().zip(self.untold) {
+                to.store(count, Ordering::Relaxed);
+            }
+        }
         // The queue must be gone before the file says so.
         self.queue = Box::new(channel::bounded::<Event>(0).0);
         self.signal.raise_again();

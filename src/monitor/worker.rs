@@ -81,8 +81,7 @@ impl Hub {
         let mut subscribers = self.lock();
         subscribers.closed = true;
         let list = std::mem::take(&mut subscribers.list);
-        for mut subscriber in list {
-            subscriber.close();
+        for subscriber in list {
             let (delivered, lost) = subscriber.tally();
             subscribers.past.0 += delivered;
             subscribers.past.1 += lost;
