@@ -13,6 +13,7 @@ use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 use crate::error::{Error, Result};
 use crate::maps::Mapped;
 use crate::plan::{self, Hook, Plan};
+use crate::preflight::ENTRY_TRACEPOINT;
 use crate::skel::{EbphSkel, EbphSkelBuilder, Wire, types};
 use crate::tracepoint;
 
@@ -378,7 +379,7 @@ impl Attached {
         program: &libbpf_rs::ProgramMut<'_>,
     ) -> Result<()> {
         self.programs.push(own(name, program)?);
-        let event = tracepoint::open("raw_syscalls/sys_enter").map_err(|source| Error::Attach {
+        let event = tracepoint::open(ENTRY_TRACEPOINT).map_err(|source| Error::Attach {
             program: name.to_owned(),
             source,
         })?;

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::kernel::{self, Facts};
 
+/// The tracepoint that sees every system call.
+pub(crate) const ENTRY_TRACEPOINT: &str = "raw_syscalls/sys_enter";
+
 /// How one requirement stands.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +102,9 @@ impl Preflight {
                 why: format!("making a map: {error}"),
             });
         }
+        if self.facts.preemptible_tp_btf {
+            require_tracepoint()?;
+        }
         Ok(())
     }
 
@@ -129,6 +135,22 @@ impl fmt::Display for Preflight {
             Ok(()) => write!(f, "ready"),
             Err(error) => write!(f, "not ready: {error}"),
         }
+    }
+}
+
+/// The plain tracepoint has a number, which is in tracefs, for those who may look.
+pub(crate) fn require_tracepoint() -> Result<()> {
+    match crate::tracepoint::id(ENTRY_TRACEPOINT) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(Error::NotPrivileged {
+                missing: vec!["CAP_SYS_ADMIN"],
+            })
+        }
+        Err(error) => Err(Error::Unsupported {
+            what: "the plain tracepoint",
+            why: error.to_string(),
+        }),
     }
 }
 
@@ -218,7 +240,7 @@ fn entry(facts: &Facts) -> Check {
 }
 
 fn tracepoint_id(facts: &Facts) -> Check {
-    let found = crate::tracepoint::id("raw_syscalls/sys_enter");
+    let found = crate::tracepoint::id(ENTRY_TRACEPOINT);
     let (status, why) = match found {
         Ok(id) => (
             Status::Present,
@@ -231,7 +253,7 @@ fn tracepoint_id(facts: &Facts) -> Check {
         required: facts.preemptible_tp_btf,
         status,
         why,
-        remedy: "mount tracefs at /sys/kernel/tracing, or add CAP_SYS_ADMIN",
+        remedy: "mount tracefs at /sys/kernel/tracing where this user may read it, or add CAP_SYS_ADMIN",
     }
 }
 

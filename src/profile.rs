@@ -154,12 +154,12 @@ impl Profile {
         Self { parts, letters }
     }
 
-    /// Adds calls that running threads have made and not yet counted. None of them taught it
-    /// anything: a thread counts what it holds back when it learns something.
-    pub(crate) fn with_pending(mut self, calls: u64) -> Self {
-        for count in [&mut self.parts.train_count, &mut self.parts.last_mod_count] {
-            *count = count.saturating_add(calls);
-        }
+    /// Adds calls that running threads have made and not yet counted: all of them, and those that
+    /// were made since something new was last learnt.
+    pub(crate) fn with_pending(mut self, (all, since_novelty): (u64, u64)) -> Self {
+        let parts = &mut self.parts;
+        parts.train_count = parts.train_count.saturating_add(all);
+        parts.last_mod_count = parts.last_mod_count.saturating_add(since_novelty);
         self
     }
 
@@ -368,7 +368,7 @@ mod tests {
             (State::Training, false)
         );
         assert!(training.is_incomplete() && training.normal_time().is_none());
-        let profile = Profile::from_parts(parts()).with_pending(5);
+        let profile = Profile::from_parts(parts()).with_pending((5, 5));
         assert_eq!(profile.sequences(), 7);
         assert_eq!((profile.train_count(), profile.last_mod_count()), (105, 65));
     }

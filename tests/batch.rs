@@ -113,7 +113,10 @@ fn batches_change_nothing_but_the_moment_of_counting() {
                 let (a, b) = (one.profile(slot).unwrap(), many.profile(slot).unwrap());
                 prop_assert_eq!(contents(&a), contents(&b));
                 // A command in between voids what is held back, for those who hold it.
-                if steps.iter().all(|step| !matches!(step.op, Op::Command { .. })) {
+                if steps
+                    .iter()
+                    .all(|step| !matches!(step.op, Op::Command { .. }))
+                {
                     prop_assert_eq!(a.train_count(), b.train_count());
                     prop_assert_eq!(a.last_mod_count(), b.last_mod_count());
                 }

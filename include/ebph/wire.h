@@ -43,21 +43,21 @@ enum ebph_symbol {
 
 /* The low byte of ebph_profile.state; the rest counts sequences. */
 enum ebph_state {
-	EBPH_LIVE = 1,       /* the slot holds a profile */
-	EBPH_NORMAL = 2,     /* the test plane is held as normal */
-	EBPH_FROZEN = 4,     /* nothing new for long enough; waits for normal_time */
-	EBPH_BUSY = 8,       /* planes are being copied or wiped; one holder at a time */
+	EBPH_LIVE = 1,        /* the slot holds a profile */
+	EBPH_NORMAL = 2,      /* the test plane is held as normal */
+	EBPH_FROZEN = 4,      /* nothing new for long enough; waits for normal_time */
+	EBPH_BUSY = 8,        /* planes are being copied or wiped; one holder at a time */
 	EBPH_INCOMPLETE = 16, /* a call could not be learnt: never becomes normal on its own */
 	EBPH_STATE_MASK = 0xff,
 	EBPH_SEQUENCE = 0x100, /* one sequence, in the units of the state word */
 };
 
 enum ebph_profile_flag {
-	EBPH_PROFILE_SCRIPT = 1,         /* belongs to a script, not to its interpreter */
-	EBPH_PROFILE_NO_PATH = 2,        /* memfd or deleted: cannot be found again */
-	EBPH_PROFILE_EXE_TRUNCATED = 4,  /* names.exe lacks its beginning */
+	EBPH_PROFILE_SCRIPT = 1,           /* belongs to a script, not to its interpreter */
+	EBPH_PROFILE_NO_PATH = 2,          /* memfd or deleted: cannot be found again */
+	EBPH_PROFILE_EXE_TRUNCATED = 4,    /* names.exe lacks its beginning */
 	EBPH_PROFILE_SCRIPT_TRUNCATED = 8, /* names.script lacks its beginning */
-	EBPH_PROFILE_SCRIPT_UNNAMED = 16, /* rebuilt after its name was gone */
+	EBPH_PROFILE_SCRIPT_UNNAMED = 16,  /* rebuilt after its name was gone */
 };
 
 struct ebph_key {
@@ -89,12 +89,12 @@ struct ebph_profile {
 	__u64 ended;  /* processes of this profile that ended */
 	__u64 period; /* how often it became normal: part of a report's kind */
 
-	__u64 suppressed;  /* reports held back since the last one sent */
-	__u64 rate_start;  /* boot ns: the second that rate_used counts */
+	__u64 suppressed; /* reports held back since the last one sent */
+	__u64 rate_start; /* boot ns: the second that rate_used counts */
 	__u64 rate_used;
-	__u64 created;     /* boot ns */
-	__u64 last_exec;   /* boot ns */
-	__u64 file_ctime;  /* ns: with the size, tells a rewritten file */
+	__u64 created;    /* boot ns */
+	__u64 last_exec;  /* boot ns */
+	__u64 file_ctime; /* ns: with the size, tells a rewritten file */
 	__u64 file_size;
 	__u64 next_free; /* of a free slot: 1 + the next one */
 
@@ -140,8 +140,8 @@ struct ebph_signal_frame {
 /* One call on its way through the detector. Kept with the thread, not on the
  * stack: what the verifier does not see it need not tell apart. */
 struct ebph_call {
-	__u64 now;    /* boot ns; 0: the clock is read if it is needed */
-	__u64 window; /* before this call */
+	__u64 now;       /* boot ns; 0: the clock is read if it is needed */
+	__u64 window;    /* before this call */
 	__u64 anomalies; /* this one's number */
 	__u32 symbol;
 	__u32 slot;
@@ -159,6 +159,9 @@ struct ebph_call {
 struct ebph_task {
 	__u64 window; /* newest id in the low byte */
 	__u64 epochs; /* those of the profile, as last seen */
+	__u64 state;  /* likewise; calls held back were made while it was so */
+	__u32 wanted; /* bits of a row that an ordinary call has, in that state */
+	__u32 pad;
 	__u32 slot;
 	__u32 generation; /* of the profile in that slot */
 	__u32 run;        /* ebph_settings.run, as last seen */
@@ -218,29 +221,29 @@ struct ebph_limits {
 
 /* One cell per CPU; every field only grows. */
 struct ebph_counters {
-	__u64 recorded;    /* calls learnt or judged */
-	__u64 ignored;     /* cancelled calls (negative numbers), restart_syscall */
-	__u64 restarts;    /* the kernel issued a recorded call again */
-	__u64 unprofiled;  /* no slot for the executable */
-	__u64 paused;      /* entered while the monitor was paused */
-	__u64 no_state;    /* a thread's state could not be made or reached */
-	__u64 unlearnt;    /* calls (recorded above) that found no row */
-	__u64 other_ids;   /* symbols folded into the last id */
-	__u64 late_tasks;  /* threads first seen at a call, after the start */
-	__u64 late_execs;  /* execs first seen at a call */
-	__u64 late_binds;  /* threads bound anew after their profile was forgotten */
-	__u64 signals;     /* handlers entered */
+	__u64 recorded;        /* calls learnt or judged */
+	__u64 ignored;         /* cancelled calls (negative numbers), restart_syscall */
+	__u64 restarts;        /* the kernel issued a recorded call again */
+	__u64 unprofiled;      /* no slot for the executable */
+	__u64 paused;          /* entered while the monitor was paused */
+	__u64 no_state;        /* a thread's state could not be made or reached */
+	__u64 unlearnt;        /* calls (recorded above) that found no row */
+	__u64 other_ids;       /* symbols folded into the last id */
+	__u64 late_tasks;      /* threads first seen at a call, after the start */
+	__u64 late_execs;      /* execs first seen at a call */
+	__u64 late_binds;      /* threads bound anew after their profile was forgotten */
+	__u64 signals;         /* handlers entered */
 	__u64 frames_overflow; /* handlers nested deeper than EBPH_SIGNAL_FRAMES */
 	__u64 frames_dropped;  /* left by siglongjmp, as far as the stack tells */
-	__u64 unbalanced;  /* rt_sigreturn without a frame */
+	__u64 unbalanced;      /* rt_sigreturn without a frame */
 	__u64 anomalies;
 	__u64 suppressed;
-	__u64 submitted;   /* events meant for the ring */
-	__u64 ring_lost;   /* ... that found it full */
-	__u64 created;     /* profiles */
-	__u64 no_slot;     /* profiles that could not be made */
-	__u64 no_row;      /* rows that could not be had */
-	__u64 contended;   /* an update gave up after too many tries */
+	__u64 submitted; /* events meant for the ring */
+	__u64 ring_lost; /* ... that found it full */
+	__u64 created;   /* profiles */
+	__u64 no_slot;   /* profiles that could not be made */
+	__u64 no_row;    /* rows that could not be had */
+	__u64 contended; /* an update gave up after too many tries */
 	__u64 failed_storage;
 	__u64 failed_index; /* hash map of keys */
 	__u64 failed_read;  /* kernel memory could not be read */
@@ -297,14 +300,14 @@ enum ebph_event_kind {
 };
 
 enum ebph_event_flag {
-	EBPH_BY_COMMAND = 1,    /* the actor is who gave the command */
-	EBPH_REFRESH = 2,       /* StartNormal: was normal already */
-	EBPH_CERTAIN = 4,       /* UnbalancedSigreturn: no frame was ever guessed away */
-	EBPH_CAUSE_LIMIT = 8,   /* StopNormal: too many anomalies */
+	EBPH_BY_COMMAND = 1,     /* the actor is who gave the command */
+	EBPH_REFRESH = 2,        /* StartNormal: was normal already */
+	EBPH_CERTAIN = 4,        /* UnbalancedSigreturn: no frame was ever guessed away */
+	EBPH_CAUSE_LIMIT = 8,    /* StopNormal: too many anomalies */
 	EBPH_CAUSE_CHANGED = 16, /* StopNormal: the file was rewritten */
-	EBPH_CAUSE_SLOTS = 32,  /* CapacityExhausted */
+	EBPH_CAUSE_SLOTS = 32,   /* CapacityExhausted */
 	EBPH_CAUSE_ROWS = 64,
-	EBPH_NO_PROFILE = 128,  /* view and names are empty */
+	EBPH_NO_PROFILE = 128, /* view and names are empty */
 };
 
 struct ebph_event_header {
@@ -316,7 +319,7 @@ struct ebph_event_header {
 };
 
 struct ebph_actor {
-	__u64 start;     /* boot ns, of the process */
+	__u64 start; /* boot ns, of the process */
 	__u64 cgroup_id;
 	__u32 pid; /* 0: not visible in the monitor's pid namespace */
 	__u32 tid;
@@ -379,8 +382,8 @@ enum ebph_op {
 	EBPH_OP_FORGET = 7,  /* unlink; the slot is returned by RECLAIM */
 	EBPH_OP_RECLAIM = 8, /* after a grace period */
 	EBPH_OP_LIMITS = 9,
-	EBPH_OP_RUN = 10,  /* arg: 0 pauses, 1 runs */
-	EBPH_OP_SETUP = 11, /* before anything is attached: who is the monitor */
+	EBPH_OP_RUN = 10,      /* arg: 0 pauses, 1 runs */
+	EBPH_OP_SETUP = 11,    /* before anything is attached: who is the monitor */
 	EBPH_OP_FILE_KEY = 12, /* arg: fd; answers key */
 };
 
@@ -397,6 +400,12 @@ struct ebph_command {
 
 /* ---------------------------------------------------- the list of threads */
 
+/* Which of a profile's counts the calls that a thread holds back belong to. */
+enum ebph_pending {
+	EBPH_PENDING_TRAIN = 1,
+	EBPH_PENDING_LAST_MOD = 2, /* nothing new was learnt since they were made */
+};
+
 struct ebph_task_record {
 	struct ebph_key key; /* all zero: no profile yet */
 	__u64 start;         /* boot ns, of the process */
@@ -411,7 +420,7 @@ struct ebph_task_record {
 	__u32 max_lfc;
 	__u32 depth;
 	__u32 flags;
-	__u32 current_epoch; /* 1: pending still belongs to the profile's counts */
+	__u32 pending_for; /* enum ebph_pending */
 	__u32 pad;
 	__u8 comm[EBPH_COMM];
 };
@@ -419,11 +428,12 @@ struct ebph_task_record {
 /* ----------------------------------------------------------------- replay */
 
 enum ebph_replay_kind {
-	EBPH_REPLAY_CALL = 1,   /* task, symbol, sp */
-	EBPH_REPLAY_FORK = 2,   /* task: parent; other: child; flag: onto a new stack */
-	EBPH_REPLAY_EXEC = 3,   /* task; other: profile slot */
-	EBPH_REPLAY_EXIT = 4,   /* task */
-	EBPH_REPLAY_SIGNAL = 5, /* task; flag bit 0: a handler runs; symbol: restarted after it, or NONE; sp, alt_lo, alt_hi */
+	EBPH_REPLAY_CALL = 1, /* task, symbol, sp */
+	EBPH_REPLAY_FORK = 2, /* task: parent; other: child; flag: onto a new stack */
+	EBPH_REPLAY_EXEC = 3, /* task; other: profile slot */
+	EBPH_REPLAY_EXIT = 4, /* task */
+	EBPH_REPLAY_SIGNAL =
+		5, /* task; flag bit 0: a handler runs; symbol: restarted after it, or NONE; sp, alt_lo, alt_hi */
 	EBPH_REPLAY_COMMAND = 6, /* other: profile slot; flag: enum ebph_op */
 };
 
@@ -448,35 +458,35 @@ struct ebph_replay_op {
 /* What one call did: also the union of reasons to send an event. */
 enum ebph_did {
 	EBPH_DID_RECORD = 1,
-	EBPH_DID_RESTART = 2,     /* skipped: a restart */
-	EBPH_DID_IGNORE = 4,      /* skipped: never recorded */
+	EBPH_DID_RESTART = 2, /* skipped: a restart */
+	EBPH_DID_IGNORE = 4,  /* skipped: never recorded */
 	EBPH_DID_FREEZE = 8,
 	EBPH_DID_THAW = 16,
 	EBPH_DID_START = 32,
-	EBPH_DID_REFRESH = 64,    /* with START: was normal */
+	EBPH_DID_REFRESH = 64, /* with START: was normal */
 	EBPH_DID_ANOMALY = 128,
 	EBPH_DID_STOP = 256,
 	EBPH_DID_RESET_TRAIN = 512,
 	EBPH_DID_NOVEL = 1024,
-	EBPH_DID_NO_ROW = 2048,   /* not learnt */
+	EBPH_DID_NO_ROW = 2048, /* not learnt */
 	EBPH_DID_NEW_ID = 4096,
-	EBPH_DID_OTHER_ID = 8192, /* id 255 was given to one more symbol */
+	EBPH_DID_OTHER_ID = 8192,    /* id 255 was given to one more symbol */
 	EBPH_DID_DROP_FRAME = 16384, /* siglongjmp */
 	EBPH_DID_POP = 32768,
-	EBPH_DID_POP_DEEP = 65536,   /* popped a frame that was never kept */
+	EBPH_DID_POP_DEEP = 65536, /* popped a frame that was never kept */
 	EBPH_DID_UNBALANCED = 131072,
 	EBPH_DID_TEST = 262144,
-	EBPH_DID_PUSH = 524288,      /* a handler was entered */
+	EBPH_DID_PUSH = 524288,       /* a handler was entered */
 	EBPH_DID_PUSH_DEEP = 1048576, /* ... too deep to keep its frame */
 };
 
 struct ebph_verdict {
-	__u32 did; /* enum ebph_did */
+	__u32 did;   /* enum ebph_did */
 	__u8 novel;  /* bit d-1: distance d was new to the train plane */
 	__u8 missed; /* bit d-1: distance d is not in the test plane */
 	__u16 id;
 	__u32 lfc;
-	__s32 result; /* of a command */
+	__s32 result;    /* of a command */
 	__u64 anomalies; /* this one's number */
 };
 
@@ -489,13 +499,13 @@ struct ebph_replay {
 
 /* ----------------------------------------------------------------- layout */
 
-#define EBPH_SIZE(type, bytes) \
+#define EBPH_SIZE(type, bytes)                                                                     \
 	_Static_assert(sizeof(struct type) == (bytes), #type " changed its size")
 EBPH_SIZE(ebph_key, 32);
 EBPH_SIZE(ebph_profile, 64 + 64 + 64 + 1024 + 512 + 1152);
 EBPH_SIZE(ebph_row, 512);
 EBPH_SIZE(ebph_signal_frame, 40);
-EBPH_SIZE(ebph_task, 496);
+EBPH_SIZE(ebph_task, 512);
 EBPH_SIZE(ebph_counters, 256);
 EBPH_SIZE(ebph_event_header, 24);
 EBPH_SIZE(ebph_actor, 64);

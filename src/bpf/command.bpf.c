@@ -190,8 +190,8 @@ static __always_inline int command__on_profile(struct ebph_command *cmd)
 	int err;
 
 	if (cmd->op == EBPH_OP_RECLAIM)
-		return p && p->generation == cmd->generation ? command__reclaim(cmd->slot) :
-							       -ESTALE_;
+		return p && p->generation == cmd->generation ? command__reclaim(cmd->slot)
+							     : -ESTALE_;
 	if (!p || p->generation != cmd->generation || !(profile__state(p) & EBPH_LIVE))
 		return -ESTALE_;
 	if (cmd->op == EBPH_OP_FORGET)

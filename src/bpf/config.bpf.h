@@ -9,8 +9,8 @@ const volatile __u32 cfg_partition = EBPH_BY_EXECUTABLE;
 const volatile __u32 cfg_scripts = 1;
 const volatile __u32 cfg_may_skip; /* this kernel can leave out a fork or exec event */
 const volatile __u32 cfg_max_slots;
-const volatile __u32 cfg_max_rows; /* row 0 included */
-const volatile __u32 cfg_root_pid; /* EBPH_SCOPE_TREE, in the monitor's pid namespace */
+const volatile __u32 cfg_max_rows;  /* row 0 included */
+const volatile __u32 cfg_root_pid;  /* EBPH_SCOPE_TREE, in the monitor's pid namespace */
 const volatile __u64 cfg_cgroup_id; /* EBPH_SCOPE_CGROUP */
 
 enum { EBUSY_ = 16, EINVAL_ = 22, ESTALE_ = 116 };
@@ -28,6 +28,7 @@ const struct {
 	enum ebph_replay_kind replay_kind;
 	enum ebph_replay_limit replay_limit;
 	enum ebph_slot slot;
+	enum ebph_pending pending;
 } cfg_names;
 
 /* An optimisation barrier: the value is unknown to the compiler from here on,

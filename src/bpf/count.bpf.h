@@ -11,11 +11,11 @@ static __always_inline struct ebph_counters *counters_here(void)
 
 /* Atomic although the cell is this CPU's own: from kernel 7.0 on another task
  * may run its hook on this CPU in the middle of ours. */
-#define count_add(field, n)                                                    \
-	do {                                                                   \
-		struct ebph_counters *cell_ = counters_here();                 \
-		if (cell_)                                                     \
-			__sync_fetch_and_add(&cell_->field, (n));              \
+#define count_add(field, n)                                                                        \
+	do {                                                                                       \
+		struct ebph_counters *cell_ = counters_here();                                     \
+		if (cell_)                                                                         \
+			__sync_fetch_and_add(&cell_->field, (n));                                  \
 	} while (0)
 
 #define count(field) count_add(field, 1)

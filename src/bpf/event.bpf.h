@@ -143,8 +143,7 @@ static __always_inline void event__exhausted(u32 told, u32 cause, u32 slot)
 		event__send(EBPH_EVENT_CAPACITY_EXHAUSTED, cause, slot);
 }
 
-__noinline int event__call(u32 kind, struct ebph_profile *p, struct ebph_call *c,
-			   u64 suppressed)
+__noinline int event__call(u32 kind, struct ebph_profile *p, struct ebph_call *c, u64 suppressed)
 {
 	struct ebph_call_event *e;
 	u32 i, others = 0;

@@ -11,8 +11,8 @@
 
 enum {
 	STATE_TRIES = 8,
-	EPOCH_FRAMES = 1,                /* locality frames are void */
-	EPOCH_BOTH = 1ULL << 32 | 1ULL,  /* so are counts held back by threads */
+	EPOCH_FRAMES = 1,               /* locality frames are void */
+	EPOCH_BOTH = 1ULL << 32 | 1ULL, /* so are counts held back by threads */
 };
 
 static __always_inline u64 call__now(const struct ebph_call *c)
@@ -60,6 +60,32 @@ static __always_inline void task__forfeit(struct ebph_task *ts)
 	ts->calls += n;
 	if (n)
 		count_add(recorded, n);
+}
+
+enum {
+	SEEN_TRAIN = 0x00ff,
+	SEEN_BOTH = 0xffff,
+};
+
+static __always_inline void task__note_state(struct ebph_task *ts, u64 state)
+{
+	ts->state = state;
+	ts->wanted = state & EBPH_NORMAL ? SEEN_BOTH : SEEN_TRAIN;
+}
+
+/* Another thread taught the profile something new since the calls held back
+ * were made: they count, but not as calls since the last novelty. */
+static __always_inline void task__settle(struct ebph_profile *p, struct ebph_task *ts, u64 state)
+{
+	u32 n = ts->batch;
+
+	if (n && ts->state >> 8 != state >> 8) {
+		ts->batch = 0;
+		ts->calls += n;
+		count_add(recorded, n);
+		__sync_fetch_and_add(&p->train_count, n);
+	}
+	task__note_state(ts, state);
 }
 
 /* The thread that makes a transition is the first to obey it. */
@@ -266,12 +292,14 @@ __noinline int profile__apply(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct ebph_call *c;
 	struct ebph_row *row;
+	u64 before, state;
 	u32 index;
-	u64 state;
 
 	if (!p || !ts)
 		return 0;
 	c = &ts->call;
+	before = profile__state(p);
+	task__settle(p, ts, before);
 	index = p->row[c->id];
 	row = row_at(index);
 	if (!row || !index) {
@@ -297,6 +325,10 @@ __noinline int profile__apply(struct ebph_profile *p, struct ebph_task *ts)
 	} else {
 		c->missed = 0;
 	}
+	/* What is held back must not seem younger than it is. */
+	state = profile__state(p);
+	if (!ts->batch || state >> 8 == before >> 8)
+		task__note_state(ts, state);
 	return 0;
 }
 
@@ -330,7 +362,7 @@ static __always_inline u32 row__seen(struct ebph_row *row, u64 window)
 	u16 *column = (u16 *)row->word;
 	u32 seen;
 
-#define LOOK(d) (column[window >> 8 * (d) & 0xff] & 0x0101U << (d))
+#define LOOK(d) (column[window >> 8 * (d)&0xff] & 0x0101U << (d))
 	seen = LOOK(0);
 	seen |= LOOK(1);
 	seen |= LOOK(2);
@@ -343,11 +375,6 @@ static __always_inline u32 row__seen(struct ebph_row *row, u64 window)
 	return seen;
 }
 
-enum {
-	SEEN_TRAIN = 0x00ff,
-	SEEN_BOTH = 0xffff,
-};
-
 /*
  * The ordinary call: nothing new, nothing missed, nothing due. This is what
  * every system call of the machine pays for, so it calls nothing and keeps all
@@ -358,8 +385,8 @@ static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_t
 					   u32 batch)
 {
 	u32 id, index, wanted;
-	u64 window, state;
 	struct ebph_row *row;
+	u64 window;
 
 	opaque(symbol);
 	if (symbol >= EBPH_SYMBOLS || ts->special)
@@ -367,13 +394,10 @@ static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_t
 	id = p->id[symbol];
 	index = p->row[id];
 	row = row_at(index);
-	if (!row || !index || ts->batch + 1 >= batch)
-		return false;
 	window = ts->window;
-	if (!window)
+	if (!row || !index || !window || ts->batch + 1 >= batch || ts->state != profile__state(p))
 		return false;
-	state = profile__state(p);
-	wanted = state & EBPH_NORMAL ? SEEN_BOTH : SEEN_TRAIN;
+	wanted = ts->wanted;
 	if ((row__seen(row, window) & wanted) != wanted)
 		return false;
 	ts->window = window << 8 | id;

@@ -49,7 +49,8 @@ static __always_inline void delivery__call(struct delivery *s, struct task_struc
 		return;
 	s->in_call = 1;
 	if (!s->handled || sa_flags & SA_RESTART_)
-		s->restart = symbol__of(task, symbol__compat(task) ? regs->regs[7] : regs->regs[8]) + 1;
+		s->restart =
+			symbol__of(task, symbol__compat(task) ? regs->regs[7] : regs->regs[8]) + 1;
 }
 
 #endif

@@ -65,8 +65,7 @@ static __always_inline bool symbol__is_sigreturn(u32 symbol)
 /* Issued by the kernel, never by a program's own will. */
 static __always_inline bool symbol__is_restart(u32 symbol)
 {
-	return symbol == ARCH_NR_RESTART ||
-	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RESTART;
+	return symbol == ARCH_NR_RESTART || symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RESTART;
 }
 
 #endif

@@ -7,15 +7,15 @@ __noinline int task__refresh(struct ebph_task *ts)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 run = *(volatile u32 *)&globals.run;
+	struct ebph_profile *p;
 
 	if (!ts)
 		return false;
+	p = profile_at(ts->slot);
 	if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
 		scope__decide(ts, task);
 	if (ts->exec_id != task->self_exec_id) {
 		/* An exec whose event was skipped. */
-		struct ebph_profile *p = profile_at(ts->slot);
-
 		if (p) {
 			task__flush(ts, p);
 			__sync_fetch_and_add(&p->ended, 1);
@@ -30,6 +30,8 @@ __noinline int task__refresh(struct ebph_task *ts)
 			count(late_execs);
 	}
 	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN) {
+		if (p)
+			task__flush(ts, p);
 		ts->slot = EBPH_SLOT_OUT;
 		ts->run = globals.last_run;
 		return false;
@@ -185,16 +187,16 @@ slow:
 
 /* The second of each pair is for kernels whose tp_btf programs run preemptibly,
  * and lose calls. */
-#define ENTRY(name, scope)                                                     \
-	SEC("tp_btf/sys_enter")                                                \
-	int BPF_PROG(ebph_sys_enter_##name, struct pt_regs *regs, long id)     \
-	{                                                                      \
-		return sys_enter(id, scope);                                   \
-	}                                                                      \
-	SEC("tracepoint/raw_syscalls/sys_enter")                               \
-	int ebph_sys_enter_##name##_tp(struct trace_event_raw_sys_enter *ctx)  \
-	{                                                                      \
-		return sys_enter(ctx->id, scope);                              \
+#define ENTRY(name, scope)                                                                         \
+	SEC("tp_btf/sys_enter")                                                                    \
+	int BPF_PROG(ebph_sys_enter_##name, struct pt_regs *regs, long id)                         \
+	{                                                                                          \
+		return sys_enter(id, scope);                                                       \
+	}                                                                                          \
+	SEC("tracepoint/raw_syscalls/sys_enter")                                                   \
+	int ebph_sys_enter_##name##_tp(struct trace_event_raw_sys_enter *ctx)                      \
+	{                                                                                          \
+		return sys_enter(ctx->id, scope);                                                  \
 	}
 
 ENTRY(system, EBPH_SCOPE_SYSTEM)

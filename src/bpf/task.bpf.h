@@ -10,6 +10,8 @@ static __always_inline void task__fork(const struct ebph_task *parent, struct eb
 {
 	child->window = parent->window;
 	child->epochs = parent->epochs;
+	child->state = parent->state;
+	child->wanted = parent->wanted;
 	child->slot = parent->slot;
 	child->generation = parent->generation;
 	child->run = parent->run;
@@ -42,6 +44,7 @@ static __always_inline void task__bind(struct ebph_task *ts, struct ebph_profile
 	ts->slot = slot;
 	ts->generation = p->generation;
 	ts->epochs = *(volatile u64 *)&p->epochs;
+	task__note_state(ts, profile__state(p));
 	ts->window = 0;
 	ts->depth = 0;
 	ts->restart = 0;
@@ -75,10 +78,12 @@ static __always_inline void task__flush(struct ebph_task *ts, struct ebph_profil
 	ts->call.did = 0;
 	ts->call.now = 0;
 	ts->call.slot = ts->slot;
-	if (ts->generation != p->generation || ts->epochs >> 32 != epochs >> 32)
+	if (ts->generation != p->generation || ts->epochs >> 32 != epochs >> 32) {
 		task__forfeit(ts);
-	else
-		profile__count(p, ts);
+		return;
+	}
+	task__settle(p, ts, profile__state(p));
+	profile__count(p, ts);
 }
 
 #endif

@@ -23,7 +23,11 @@ __noinline int task__record(struct ebph_task_record *r, struct ebph_task *ts)
 		return 0;
 	epochs = *(volatile u64 *)&p->epochs;
 	r->key = p->key;
-	r->current_epoch = ts->epochs >> 32 == epochs >> 32;
+	if (ts->epochs >> 32 == epochs >> 32) {
+		r->pending_for = EBPH_PENDING_TRAIN;
+		if (ts->state >> 8 == profile__state(p) >> 8)
+			r->pending_for |= EBPH_PENDING_LAST_MOD;
+	}
 	/* A frame of an older epoch empties at the thread's next call. */
 	if ((u32)ts->epochs != (u32)epochs) {
 		r->lfc = 0;

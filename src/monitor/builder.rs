@@ -14,8 +14,8 @@ use crate::monitor::receiver::Subscriber;
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
 use crate::monitor::worker::{self, Hub, Worker};
-use crate::plan::{self, EntryHook, Options, Partition, ScopeKind};
-use crate::preflight::Preflight;
+use crate::plan::{self, EntryHook, Hook, Options, Partition, ScopeKind};
+use crate::preflight::{self, Preflight};
 use crate::snapshot;
 
 /// Who is watched. The process that the monitor lives in never is.
@@ -228,6 +228,9 @@ impl MonitorBuilder {
                 hook: self.hook,
             },
         )?;
+        if plan.hook == Hook::Tracepoint {
+            preflight::require_tracepoint()?;
+        }
         let sizes = Sizes {
             profiles: self.max_profiles,
             rows: self.max_rows,

@@ -45,13 +45,20 @@ pub(crate) fn user(records: &[Record], slot: u32, generation: u32) -> Option<u32
         .map(|record| record.pid)
 }
 
-/// Calls of a profile that its threads have not counted yet.
-pub(crate) fn pending(records: &[Record], slot: u32, generation: u32) -> u64 {
-    records
-        .iter()
-        .filter(|record| uses(record, slot, generation) && record.current_epoch != 0)
-        .map(|record| record.pending)
-        .sum()
+/// Calls of a profile that its threads have not counted yet: all, and those since the last novelty.
+pub(crate) fn pending(records: &[Record], slot: u32, generation: u32) -> (u64, u64) {
+    let held = |wanted: types::ebph_pending| {
+        records
+            .iter()
+            .filter(|record| uses(record, slot, generation))
+            .filter(|record| record.pending_for & wanted.0 != 0)
+            .map(|record| record.pending)
+            .sum()
+    };
+    (
+        held(types::ebph_pending::EBPH_PENDING_TRAIN),
+        held(types::ebph_pending::EBPH_PENDING_LAST_MOD),
+    )
 }
 
 /// Calls of all profiles that threads have not counted yet.
@@ -114,7 +121,7 @@ mod tests {
             slot: 3,
             generation: 1,
             pending: 5,
-            current_epoch: 1,
+            pending_for: 3,
             ..Default::default()
         }
     }
@@ -134,11 +141,13 @@ mod tests {
     fn held_back() {
         let mut other = record(9, 9, 1);
         other.slot = 4;
-        let mut stale = record(10, 10, 1);
-        stale.current_epoch = 0;
-        let records = [record(7, 7, 1), other, stale];
-        assert_eq!(pending(&records, 3, 1), 5);
-        assert_eq!(total_pending(&records), 15);
+        let mut void = record(10, 10, 1);
+        void.pending_for = 0;
+        let mut old = record(11, 11, 1);
+        old.pending_for = 1;
+        let records = [record(7, 7, 1), other, void, old];
+        assert_eq!(pending(&records, 3, 1), (10, 5));
+        assert_eq!(total_pending(&records), 20);
         assert_eq!(user(&records, 4, 1), Some(9));
         assert_eq!(user(&records, 4, 2), None);
     }

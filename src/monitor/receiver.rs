@@ -64,12 +64,13 @@ pub struct Receiver<T> {
 impl<T> Receiver<T> {
     /// After the end: what the full queue had no room to tell.
     fn last_word(&self) -> Option<T> {
-        PLACES.iter().zip(&self.tally.untold).find_map(|(place, count)| {
-            match count.swap(0, Ordering::Relaxed) {
+        PLACES
+            .iter()
+            .zip(&self.tally.untold)
+            .find_map(|(place, count)| match count.swap(0, Ordering::Relaxed) {
                 0 => None,
                 count => (self.last_word)(count, *place),
-            }
-        })
+            })
     }
 
     /// Waits for the next one.

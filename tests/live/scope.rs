@@ -88,9 +88,9 @@ fn a_cgroup_and_those_below() {
 /// has moved out.
 #[test]
 fn moving_into_a_cgroup() {
+    // The runner, which is in one of them, goes first in the end.
+    let (cgroup, outside) = (Cgroup::new(), Cgroup::new());
     let stage = Stage::new();
-    let cgroup = Cgroup::new();
-    let outside = Cgroup::new();
     stage.move_to(outside.path());
     let watch = watch_cgroup(&cgroup);
     let gate = Pipe::new();

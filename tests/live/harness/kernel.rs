@@ -6,6 +6,7 @@ use std::fs;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
+use libbpf_rs::btf::{self, Btf};
 use libbpf_rs::query;
 
 use super::eventually;
@@ -110,6 +111,14 @@ impl FromStr for Objects {
             links: next()?,
         })
     }
+}
+
+/// Tells whether system calls are watched through the plain tracepoint by default, which sees
+/// nothing on a processor while some process is in the middle of a bpf(2) map update there.
+pub fn hides_calls() -> bool {
+    let types = Btf::from_vmlinux().expect("the live tests need /sys/kernel/btf/vmlinux");
+    let preemptible = types.type_by_name::<btf::types::Func<'_>>("trace_call_bpf_faultable");
+    preemptible.is_some()
 }
 
 /// What each of this process's descriptors is, without the numbers.

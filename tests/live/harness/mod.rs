@@ -19,6 +19,7 @@ pub use programs::program;
 pub use stage::{Gated, Run, Stage, Start};
 pub use watch::{Seen, Watch};
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that must happen. `EBPH_TEST_DEADLINE` (seconds) overrides
@@ -50,6 +51,16 @@ pub fn require_root() {
         rustix::process::geteuid().is_root(),
         "the live tests load BPF programs and need root: run `make test`, or `sudo -E cargo test`"
     );
+    TURN.with(|_| ());
+}
+
+thread_local! {
+    /// Tests run at once, except where the kernel lets the loading of one monitor hide calls from
+    /// another: there each test, which is a thread, has its turn until it ends.
+    static TURN: Option<MutexGuard<'static, ()>> = {
+        static ONE: Mutex<()> = Mutex::new(());
+        kernel::hides_calls().then(|| ONE.lock().unwrap_or_else(PoisonError::into_inner))
+    };
 }
 
 /// `NxK` for the `calls` victim: call `number`, `times` times.
