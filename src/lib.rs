@@ -93,3 +93,8 @@ pub use stats::{
     Stats, ThreadStats,
 };
 pub use syscall::{Abi, Letter, ParseSymbolError, Symbol};
+
+/// What the README shows must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _
 use std::sync::Arc;
 use std::time::Duration;
 
-use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
+use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 
 use crate::error::{Error, Result};
@@ -130,20 +130,8 @@ pub(crate) struct Live {
     pub command: Program,
     pub tasks: TaskList,
     pub maps: Arc<Maps>,
-    ring_bytes: u64,
-}
-
-impl Live {
-    /// Returns the kernel memory that the mapped arrays and the ring take, in bytes.
-    pub(crate) fn memory(&self) -> u64 {
-        let maps = &self.maps;
-        maps.profiles.bytes()
-            + maps.names.bytes()
-            + maps.rows.bytes()
-            + maps.counters.bytes()
-            + maps.globals.bytes()
-            + self.ring_bytes
-    }
+    /// What the kernel allocated for maps and programs, in bytes; thread state comes on top.
+    pub memory: u64,
 }
 
 /// The list of threads, as a file of records.
@@ -341,15 +329,30 @@ pub(crate) fn start(
         Hook::TpBtf => attached.attach(plan.entry, entry)?,
         Hook::Tracepoint => attached.attach_tracepoint(plan.entry, entry)?,
     }
+    let memory = skel
+        .object()
+        .maps()
+        .map(|map| memlock(map.as_fd()))
+        .chain(attached.programs.iter().map(|program| memlock(program.fd.as_fd())))
+        .sum();
     let live = Live {
         links: attached.links,
         programs: Arc::new(attached.programs),
         command,
         tasks: TaskList(tasks),
         maps: Arc::new(maps),
-        ring_bytes: sizes.ring_bytes.into(),
+        memory,
     };
     Ok((live, events))
+}
+
+/// The bytes that the kernel says it holds for a map or program; 0 where it does not say.
+fn memlock(fd: BorrowedFd<'_>) -> u64 {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// Whether a program of this name stands at the entry of system calls.

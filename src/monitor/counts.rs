@@ -54,7 +54,7 @@ pub(crate) fn gather(live: &Live, hub: &Hub, pending: u64) -> Stats {
     stats.rows.capacity = u64::from(live.maps.rows.len()) - 1;
     stats.rows.bytes = live.maps.rows.bytes() / u64::from(live.maps.rows.len());
     hub.count(&mut stats.events);
-    stats.memory = live.memory();
+    stats.memory = live.memory;
     stats.programs = live.programs.iter().filter_map(program).collect();
     stats
 }
