@@ -333,7 +333,12 @@ pub(crate) fn start(
         .object()
         .maps()
         .map(|map| memlock(map.as_fd()))
-        .chain(attached.programs.iter().map(|program| memlock(program.fd.as_fd())))
+        .chain(
+            attached
+                .programs
+                .iter()
+                .map(|program| memlock(program.fd.as_fd())),
+        )
         .sum();
     let live = Live {
         links: attached.links,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::kernel::{self, Facts};
+use crate::tracepoint;
 
 /// The tracepoint that sees every system call.
 pub(crate) const ENTRY_TRACEPOINT: &str = "raw_syscalls/sys_enter";
@@ -138,9 +139,10 @@ impl fmt::Display for Preflight {
     }
 }
 
-/// The plain tracepoint has a number, which is in tracefs, for those who may look.
+/// The plain tracepoint has a number, which is in tracefs, for those who may look; and some
+/// distributions' kernels ask more than `CAP_PERFMON` of those who open it.
 pub(crate) fn require_tracepoint() -> Result<()> {
-    match crate::tracepoint::id(ENTRY_TRACEPOINT) {
+    match tracepoint::open(ENTRY_TRACEPOINT) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Err(Error::NotPrivileged {
@@ -240,12 +242,8 @@ fn entry(facts: &Facts) -> Check {
 }
 
 fn tracepoint_id(facts: &Facts) -> Check {
-    let found = crate::tracepoint::id(ENTRY_TRACEPOINT);
-    let (status, why) = match found {
-        Ok(id) => (
-            Status::Present,
-            format!("raw_syscalls/sys_enter has id {id}"),
-        ),
+    let (status, why) = match tracepoint::open(ENTRY_TRACEPOINT) {
+        Ok(_) => (Status::Present, ENTRY_TRACEPOINT.to_owned()),
         Err(error) => (Status::Refused, error.to_string()),
     };
     Check {

@@ -13,7 +13,7 @@ const MOUNTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Reads the tracepoint's number: from a mounted tracefs, or from a detached mount of our own that
 /// shows up nowhere.
-pub(crate) fn id(name: &str) -> io::Result<u32> {
+fn id(name: &str) -> io::Result<u32> {
     let path = format!("events/{name}/id");
     let text = MOUNTS
         .iter()

@@ -269,6 +269,8 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 	p->file_size = image->size;
 	p->created = bpf_ktime_get_boot_ns();
 	p->generation += 1;
+	/* Whoever was bound to the slot's last tenant must notice. */
+	__sync_fetch_and_add(&p->epochs, EPOCH_BOTH);
 	p->symbol[0] = EBPH_SYMBOL_NONE;
 	p->symbol[EBPH_ID_OTHER] = EBPH_SYMBOL_NONE;
 	n->exe[0] = 0;
@@ -343,6 +345,11 @@ __noinline int bind__current(struct ebph_task *ts, u64 filename)
 	}
 	profile__check_file(p, &image, slot);
 	task__bind(ts, p, slot);
+	/* Forgotten since: seen now, or in the epochs at the next call. */
+	if (!(profile__state(p) & EBPH_LIVE)) {
+		task__unbind(ts);
+		return false;
+	}
 	return true;
 }
 

@@ -11,6 +11,8 @@ __noinline int command__freeze(struct ebph_profile *p, u64 now)
 		return -ESTALE_;
 	for (i = 0; i < STATE_TRIES; i++) {
 		s = profile__state(p);
+		if (!(s & EBPH_LIVE))
+			return -ESTALE_;
 		if (s & EBPH_FROZEN)
 			return -EINVAL_;
 		if (s & EBPH_BUSY)
@@ -125,8 +127,10 @@ __noinline int command__reclaim(u32 slot)
 	struct ebph_profile *p = profile_at(slot);
 	u32 i;
 
-	if (!p || profile__state(p))
+	if (!p || profile__state(p) & EBPH_LIVE)
 		return -ESTALE_;
+	/* A hook that was at work when it was forgotten may have counted on. */
+	p->state = 0;
 	bpf_loop(EBPH_IDS - 1, reclaim__row, &slot, 0);
 	for (i = 0; i < EBPH_SYMBOLS / 4; i++)
 		((volatile u32 *)p->id)[i] = 0;

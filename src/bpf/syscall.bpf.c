@@ -121,6 +121,7 @@ __noinline int sys_enter__slow(s64 nr)
 		if (!p)
 			return 0;
 	}
+	regs__keep_pc(task, ts);
 	symbol = symbol__of(task, nr);
 	if (symbol == EBPH_SYMBOL_NONE) {
 		count(ignored);
