@@ -130,6 +130,7 @@ pub(crate) struct Live {
     pub command: Program,
     pub tasks: TaskList,
     pub maps: Arc<Maps>,
+    pub grace: GracePeriod,
     /// What the kernel allocated for maps and programs, in bytes; thread state comes on top.
     pub memory: u64,
 }
@@ -212,14 +213,23 @@ fn own<'a>(name: &'static str, program: impl AsFd + 'a) -> Result<Program> {
     })
 }
 
-/// The CPUs that may ever exist: the counters have a cell for each.
-fn possible_cpus() -> Result<u32> {
-    libbpf_rs::num_possible_cpus()
-        .map(|n| n as u32)
-        .map_err(|error| Error::Load {
-            object: "counters".to_owned(),
-            source: as_io(error),
-        })
+/// One more than the highest number that a CPU may ever have: the counters have a cell for each.
+fn cpu_numbers() -> Result<u32> {
+    const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+
+    let text = std::fs::read_to_string(POSSIBLE).map_err(Error::io(POSSIBLE))?;
+    highest(&text).map_or_else(
+        || {
+            let source = io::Error::new(io::ErrorKind::InvalidData, text);
+            Err(Error::io(POSSIBLE)(source))
+        },
+        |highest| Ok(highest + 1),
+    )
+}
+
+/// The last number of a list like `0-3,8-11`.
+fn highest(list: &str) -> Option<u32> {
+    list.trim().rsplit([',', '-']).next()?.parse().ok()
 }
 
 /// Opens the object with its maps sized.
@@ -236,7 +246,7 @@ fn open<'obj>(
         (&mut maps.names, sizes.profiles),
         (&mut maps.slots, sizes.profiles),
         (&mut maps.rows, sizes.rows + 1),
-        (&mut maps.counters, possible_cpus()?),
+        (&mut maps.counters, cpu_numbers()?),
         (&mut maps.events, sizes.ring_bytes),
         (&mut maps.replay_ops, sizes.replay_steps.max(1)),
         (&mut maps.replay_verdicts, sizes.replay_steps.max(1)),
@@ -346,6 +356,7 @@ pub(crate) fn start(
         command,
         tasks: TaskList(tasks),
         maps: Arc::new(maps),
+        grace: GracePeriod::new().map_err(Error::io("making a map of maps"))?,
         memory,
     };
     Ok((live, events))
@@ -412,9 +423,10 @@ fn adopt_tree(walk: &TaskList, maps: &Maps, root_pid: u32) -> Result<()> {
             return Err(Error::NoSuchProcess(root_pid));
         }
         if found.is_empty() {
-            break;
+            return Ok(());
         }
     }
+    log::warn!("the tree of process {root_pid} grows too fast to be walked to its end");
     Ok(())
 }
 
@@ -465,25 +477,72 @@ impl Events {
     }
 }
 
-/// Makes a map and gives it back: whether bpf(2) is to be had at all.
-pub(crate) fn try_map() -> io::Result<()> {
-    // SAFETY: no name and no options: null pointers that the function allows.
+/// Makes a map of one element without a name.
+fn create_map(
+    kind: libbpf_sys::bpf_map_type,
+    value: u32,
+    inner: Option<&OwnedFd>,
+) -> io::Result<OwnedFd> {
+    let mut options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+        ..Default::default()
+    };
+    if let Some(inner) = inner {
+        options.inner_map_fd = inner.as_raw_fd() as u32;
+    }
+    // SAFETY: the name may be null, and the options outlive the call.
     let fd = unsafe {
-        libbpf_sys::bpf_map_create(
-            libbpf_sys::BPF_MAP_TYPE_ARRAY,
-            std::ptr::null(),
-            4,
-            8,
-            1,
-            std::ptr::null(),
-        )
+        libbpf_sys::bpf_map_create(kind, std::ptr::null(), 4, value, 1, &raw const options)
     };
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
     }
-    // SAFETY: the kernel has just given this descriptor to us; dropping it closes it.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    Ok(())
+    // SAFETY: the kernel has just given this descriptor to us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes a map and gives it back: whether bpf(2) is to be had at all.
+pub(crate) fn try_map() -> io::Result<()> {
+    create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY, 8, None).map(drop)
+}
+
+/// A way to wait until every program that runs in the kernel now has ended.
+///
+/// The kernel itself waits for that when an element of a map of maps is replaced, so that the old
+/// inner map is out of use when the call returns. `membarrier(2)` would not do: with a single CPU
+/// online it returns at once, while a preempted program may still be in the middle of its run.
+#[derive(Debug)]
+pub(crate) struct GracePeriod {
+    outer: OwnedFd,
+    inner: OwnedFd,
+}
+
+/// Where the kernel cannot be asked: much longer than any program runs.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
+
+impl GracePeriod {
+    fn new() -> io::Result<Self> {
+        let inner = create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY, 8, None)?;
+        let outer = create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, Some(&inner))?;
+        Ok(Self { outer, inner })
+    }
+
+    pub(crate) fn wait(&self) {
+        let (key, value) = (0u32, self.inner.as_raw_fd());
+        // SAFETY: key and value are of the sizes the map was made with, and outlive the call.
+        let err = unsafe {
+            libbpf_sys::bpf_map_update_elem(
+                self.outer.as_raw_fd(),
+                (&raw const key).cast(),
+                (&raw const value).cast(),
+                0,
+            )
+        };
+        if err != 0 {
+            log::warn!("no grace period to be had: error {err}");
+            std::thread::sleep(LONG_ENOUGH);
+        }
+    }
 }
 
 /// Sends what libbpf prints to the [`log`] crate instead of standard error.
@@ -499,4 +558,17 @@ pub fn log_libbpf() {
         log::log!(target: "libbpf", level, "{}", text.trim_end());
     }
     libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Debug, print)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that CPU numbers with holes among them all have a cell.
+    #[test]
+    fn cpus() {
+        assert_eq!(highest("0-3,8-11\n"), Some(11));
+        assert_eq!(highest("0\n"), Some(0));
+        assert_eq!(highest(""), None);
+    }
 }

@@ -8,14 +8,13 @@ mod signal;
 mod surprises;
 mod worker;
 
-use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::thread::{MembarrierCommand, membarrier};
+use rustix::fs::{Mode, OFlags};
 
 use crate::detector::Command;
 use crate::error::{Error, Result};
@@ -39,8 +38,6 @@ use worker::Hub;
 /// ten microseconds, so the tries end long after any of them.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(1);
-/// Where the kernel cannot be asked for a grace period: much longer than any has ever lasted.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// A running monitor: programs are learnt and judged while it lives.
 ///
@@ -147,7 +144,9 @@ impl Monitor {
     pub fn key_of(&self, path: impl AsRef<Path>) -> Result<Key> {
         let path = path.as_ref();
         let failed = || Error::io(path.display().to_string());
-        let file = File::open(path).map_err(failed())?;
+        // Not to read it: a path alone neither waits for a pipe's other end nor needs permission.
+        let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| failed()(error.into()))?;
         let mut command = types::ebph_command {
             op: types::ebph_op::EBPH_OP_FILE_KEY.0,
             arg: file.as_raw_fd() as u32,
@@ -230,12 +229,13 @@ impl Monitor {
         // thread finds the profile gone at its next call, and a new one is made.
         let forget = types::ebph_op::EBPH_OP_FORGET;
         self.on_profile(key, slot, generation, forget)?;
-        grace_period();
+        self.live.grace.wait();
         let reclaim = types::ebph_op::EBPH_OP_RECLAIM;
         self.on_profile(key, slot, generation, reclaim)
     }
 
-    /// Stops watching until [`resume`](Self::resume): calls are counted as paused, nothing else.
+    /// Stops watching until [`resume`](Self::resume): calls are counted as paused, and neither
+    /// learnt nor judged. Processes are still followed: what is executed meanwhile gets its profile.
     ///
     /// # Errors
     ///
@@ -304,21 +304,12 @@ impl Monitor {
     fn shut_down(&mut self) {
         self.live.links.clear();
         // A program that was running when it was detached may still send an event.
-        grace_period();
+        self.live.grace.wait();
         self.stop.raise();
-        let here = thread::current().id();
-        for thread in self
-            .worker
-            .take()
-            .into_iter()
-            .chain(self.handlers.drain(..))
-        {
-            // A handler may drop the monitor: its own end it cannot wait for.
-            if thread.thread().id() != here {
-                // SANITY: a worker that panicked has nothing more to give.
-                let _gone = thread.join();
-            }
-        }
+        join(self.worker.take());
+        // Handlers end with their queues, also where there never was a worker.
+        self.hub.close();
+        join(self.handlers.drain(..));
     }
 
     fn slots(&self) -> u32 {
@@ -395,10 +386,14 @@ fn unmet(op: types::ebph_op, key: Key) -> Error {
     }
 }
 
-/// Waits until every program that runs in the kernel now has ended.
-fn grace_period() {
-    if membarrier(MembarrierCommand::Global).is_err() {
-        thread::sleep(GRACE);
+/// Waits for threads to end, but for the one that asks: a handler may drop its own monitor.
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let here = thread::current().id();
+    for thread in threads {
+        if thread.thread().id() != here {
+            // SANITY: one that panicked has nothing more to give.
+            let _gone = thread.join();
+        }
     }
 }
 

@@ -34,12 +34,12 @@ pub(crate) fn limits_to_wire(limits: &Limits, event_mask: u64) -> types::ebph_li
         normal_wait: saturating_ns(limits.normal_wait),
         anomaly_limit: limits.anomaly_limit,
         tolerize_limit: limits.tolerize_limit,
-        factor_num,
-        factor_den,
+        factor: factor_num << 32 | factor_den,
         min_train_calls: limits.min_train_calls,
         min_train_processes: limits.min_train_processes,
         report_rate: limits.report_rate,
         event_mask,
+        ..Default::default()
     }
 }
 

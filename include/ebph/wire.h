@@ -209,12 +209,12 @@ struct ebph_limits {
 	__u64 normal_wait; /* ns */
 	__u64 anomaly_limit;
 	__u64 tolerize_limit;
-	__u64 factor_num; /* freeze when train_count * den > (train_count - last_mod_count) * num */
-	__u64 factor_den;
+	__u64 factor; /* num << 32 | den: freeze when train_count * den > (train_count - last_mod_count) * num */
 	__u64 min_train_calls;
 	__u64 min_train_processes;
 	__u64 report_rate; /* repeated reports a second and profile */
 	__u64 event_mask;  /* bit 1 << enum ebph_event_kind: send it */
+	__u64 reserved;
 };
 
 /* ---------------------------------------------------------------- counts */

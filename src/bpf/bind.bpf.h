@@ -4,7 +4,7 @@
 #define EBPH_BIND_BPF_H
 
 enum {
-	EXECS_FREE = 8, /* tries at the free list */
+	SLOT_TRIES = 32, /* at the free list, before a contended one is given up */
 	HASH_WORDS = 512,
 };
 
@@ -69,7 +69,7 @@ __noinline int slot__free(u32 slot)
 
 	if (!p)
 		return -1;
-	for (i = 0; i < EXECS_FREE; i++) {
+	for (i = 0; i < SLOT_TRIES; i++) {
 		head = *(volatile u64 *)&globals.pool.free_slot;
 		p->next_free = (u32)head;
 		next = ((head >> 32) + 1) << 32 | (slot + 1);
@@ -90,7 +90,7 @@ __noinline int slot__alloc(void)
 	u32 slot = EBPH_SLOT_NONE;
 	int i;
 
-	for (i = 0; i < EXECS_FREE; i++) {
+	for (i = 0; i < SLOT_TRIES; i++) {
 		head = *(volatile u64 *)&globals.pool.free_slot;
 		p = profile_at((u32)head - 1);
 		if (!(u32)head || !p)
@@ -192,39 +192,35 @@ __noinline int names__exe(struct ebph_names *n)
 	return flags;
 }
 
-/* The script's path; a relative one with the working directory before it. */
-__noinline int names__script(struct ebph_names *n, u64 address)
+/* A relative script's path, with the working directory before it. */
+__noinline int names__relative(struct ebph_names *n, u64 address)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const char *filename = (const char *)address;
-	u32 flags = 0, cell = 0, cut = 0, at, length = 0;
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	u32 flags = 0, cell = 0, cut = 0, at, length;
 	struct scratch *s;
-	char first = 0;
 	long got, room;
 
 	if (!n)
 		return 0;
-	bpf_probe_read_kernel(&first, sizeof(first), filename);
-	if (first != '/') {
-		s = scratch__claim(&cell);
-		if (!s)
-			return EBPH_PROFILE_SCRIPT_TRUNCATED;
-		at = path__walk(&fs->pwd, cell, &cut);
-		length = at < PATH_ROOM ? PATH_ROOM - at : 0;
-		/* Half of the room at most is the directory's. */
-		if (cut || length > EBPH_PATH / 2) {
-			flags |= EBPH_PROFILE_SCRIPT_TRUNCATED;
-			length = 0;
-		} else {
-			path__keep(n->script, s, at, PATH_ROOM);
-			opaque(length);
-			length &= EBPH_PATH - 1;
-			n->script[length] = '/';
-			length += 1;
-		}
-		scratch__release(s);
+	s = scratch__claim(&cell);
+	if (!s)
+		return EBPH_PROFILE_SCRIPT_TRUNCATED;
+	at = path__walk(&fs->pwd, cell, &cut);
+	length = at < PATH_ROOM ? PATH_ROOM - at : 0;
+	/* Half of the room at most is the directory's. */
+	if (cut || length > EBPH_PATH / 2) {
+		flags |= EBPH_PROFILE_SCRIPT_TRUNCATED;
+		length = 0;
+	} else {
+		path__keep(n->script, s, at, PATH_ROOM);
+		opaque(length);
+		length &= EBPH_PATH - 1;
+		n->script[length] = '/';
+		length += 1;
 	}
+	scratch__release(s);
 	/* Two calls: the verifier does not see that what one part has the other
 	 * has not. */
 	room = length ? EBPH_PATH / 2 - 1 : EBPH_PATH;
@@ -239,6 +235,30 @@ __noinline int names__script(struct ebph_names *n, u64 address)
 		count(failed_read);
 	if (got == room)
 		flags |= EBPH_PROFILE_SCRIPT_TRUNCATED;
+	return flags;
+}
+
+static __always_inline u32 names__script(struct ebph_names *n, u64 address)
+{
+	u32 flags = 0, cell = 0;
+	struct scratch *s;
+	char first = 0;
+	long got;
+
+	if (!n)
+		return 0;
+	bpf_probe_read_kernel(&first, sizeof(first), (const char *)address);
+	if (first != '/')
+		return names__relative(n, address);
+	s = scratch__claim(&cell);
+	if (!s)
+		return EBPH_PROFILE_SCRIPT_TRUNCATED;
+	got = bpf_probe_read_kernel_str(s->path, PATH_ROOM, (const char *)address);
+	if (got < 1)
+		count(failed_read);
+	else if (path__keep(n->script, s, 0, got - 1))
+		flags = EBPH_PROFILE_SCRIPT_TRUNCATED;
+	scratch__release(s);
 	return flags;
 }
 
@@ -259,6 +279,10 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 	p = profile_at(slot);
 	n = bpf_map_lookup_elem(&names, &slot);
 	if (!p || !n) {
+		/* Whoever took the last slot may have made this very profile. */
+		other = bpf_map_lookup_elem(&slots, &key);
+		if (other)
+			return *other;
 		count(no_slot);
 		event__exhausted(TOLD_SLOTS, EBPH_CAUSE_SLOTS, EBPH_SLOT_NONE);
 		return EBPH_SLOT_NONE;
@@ -283,7 +307,8 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 		flags |= filename ? names__script(n, filename) : EBPH_PROFILE_SCRIPT_UNNAMED;
 	}
 	p->flags = flags;
-	__sync_lock_test_and_set(&p->state, EBPH_LIVE);
+	/* Busy, so that no command touches it before it is known to be the one. */
+	__sync_lock_test_and_set(&p->state, EBPH_LIVE | EBPH_BUSY);
 
 	err = bpf_map_update_elem(&slots, &key, &slot, BPF_NOEXIST);
 	if (err) {
@@ -298,6 +323,7 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 		}
 		return *other;
 	}
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 	count(created);
 	event__send(EBPH_EVENT_PROFILE_CREATED, 0, slot);
 	return slot;
@@ -307,15 +333,24 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
  * what is new in it must be learnt first. */
 __noinline int profile__check_file(struct ebph_profile *p, struct ebph_image *image, u32 slot)
 {
+	u64 state;
+
 	if (!p || !image || (p->file_ctime == image->ctime && p->file_size == image->size))
 		return 0;
+	state = profile__state(p);
+	if (state & EBPH_NORMAL) {
+		/* In the middle of a transition: the next exec finds it changed still. */
+		if (!profile__stop_normal(p, NULL))
+			return 0;
+		event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_CHANGED, slot);
+	} else if (state & EBPH_BUSY) {
+		return 0;
+	} else if (__sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN) & EBPH_FROZEN) {
+		event__send(EBPH_EVENT_PROFILE_THAWED, 0, slot);
+	}
 	p->file_ctime = image->ctime;
 	p->file_size = image->size;
 	count(changed);
-	if (profile__stop_normal(p, NULL))
-		event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_CHANGED, slot);
-	else
-		__sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN);
 	return 0;
 }
 
@@ -326,11 +361,13 @@ __noinline int bind__current(struct ebph_task *ts, u64 filename)
 	struct ebph_image image = {};
 	struct ebph_profile *p;
 	u32 slot, *found;
+	u64 freed;
 
 	if (!ts)
 		return false;
 	/* No slot the last time: try again once one was given back. */
-	if (ts->retry && ts->retry == globals.pool.slots_freed + 1)
+	freed = *(volatile u64 *)&globals.pool.slots_freed + 1;
+	if (ts->retry == freed)
 		return false;
 	if (image__current(&image, ts->script)) {
 		count(failed_read);
@@ -339,8 +376,8 @@ __noinline int bind__current(struct ebph_task *ts, u64 filename)
 	found = bpf_map_lookup_elem(&slots, &image.key);
 	slot = found ? *found : profile__create(&image, filename);
 	p = profile_at(slot);
-	if (!p || !(profile__state(p) & EBPH_LIVE)) {
-		ts->retry = globals.pool.slots_freed + 1;
+	if (!p) {
+		ts->retry = freed;
 		return false;
 	}
 	profile__check_file(p, &image, slot);

@@ -26,14 +26,18 @@ __noinline int command__freeze(struct ebph_profile *p, u64 now)
 
 static __always_inline int command__reset(struct ebph_profile *p, u32 slot)
 {
+	/* First what the profile is held to be: an emptied test plane judges nobody. */
+	__sync_fetch_and_and(&p->state, (u64)(EBPH_LIVE | EBPH_BUSY));
 	plane__all(slot, PLANE_WIPE_BOTH);
 	p->train_count = 0;
 	p->last_mod_count = 0;
 	p->anomalies = 0;
 	p->normal_time = 0;
 	p->unlearnt = 0;
+	p->execs = 0;
+	p->ended = 0;
 	profile__bump(p, NULL, EPOCH_BOTH);
-	__sync_fetch_and_and(&p->state, (u64)EBPH_LIVE);
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 	return 0;
 }
 
@@ -94,8 +98,12 @@ __noinline int command__forget(u32 slot)
 	if (!profile__lock(p, EBPH_LIVE, 0))
 		return -EBUSY_;
 	found = bpf_map_lookup_elem(&slots, &p->key);
-	if (found && *found == slot && bpf_map_delete_elem(&slots, &p->key))
+	if (found && *found == slot && bpf_map_delete_elem(&slots, &p->key)) {
+		/* It must not stay in the index when it is gone. */
 		count(failed_index);
+		__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+		return -EBUSY_;
+	}
 	event__send(EBPH_EVENT_PROFILE_FORGOTTEN, EBPH_BY_COMMAND, slot);
 	__sync_lock_test_and_set(&p->state, 0);
 	profile__bump(p, NULL, EPOCH_BOTH);

@@ -13,7 +13,7 @@ const volatile __u32 cfg_max_rows;  /* row 0 included */
 const volatile __u32 cfg_root_pid;  /* EBPH_SCOPE_TREE, in the monitor's pid namespace */
 const volatile __u64 cfg_cgroup_id; /* EBPH_SCOPE_CGROUP */
 
-enum { EBUSY_ = 16, EINVAL_ = 22, ESTALE_ = 116 };
+enum { EBUSY_ = 16, EEXIST_ = 17, EINVAL_ = 22, ESTALE_ = 116 };
 
 /* Names that no map and no function mentions reach the skeleton through here. */
 const struct {

@@ -202,8 +202,9 @@ __noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
 	kind.symbol = c->symbol;
 	kind.previous = p->symbol[id];
 	kind.distance = d + 1;
+	/* A kind that could not be noted is told again rather than never. */
 	first = !bpf_map_lookup_elem(&kinds, &kind) &&
-		!bpf_map_update_elem(&kinds, &kind, &one, BPF_NOEXIST);
+		bpf_map_update_elem(&kinds, &kind, &one, BPF_NOEXIST) != -EEXIST_;
 	if (!first) {
 		now = bpf_ktime_get_boot_ns();
 		start = *(volatile u64 *)&p->rate_start;

@@ -76,21 +76,25 @@ __noinline int frame__pop(struct ebph_task *ts)
  */
 __noinline int frame__settle(struct ebph_task *ts, u64 sp, u32 symbol)
 {
-	u32 did = 0, restart;
+	u32 did = 0, restart, depth;
 	int i;
 
 	if (!ts)
 		return 0;
+	depth = ts->depth;
 	for (i = 0; i < EBPH_SIGNAL_FRAMES; i++) {
 		struct ebph_signal_frame *f;
 
-		/* Nothing is known of a frame that was not kept. */
-		if (!ts->depth || ts->depth > EBPH_SIGNAL_FRAMES)
+		if (!depth)
 			break;
-		f = frame__at(ts, ts->depth - 1);
+		/* Of frames that were not kept the last one kept knows most. */
+		if (depth > EBPH_SIGNAL_FRAMES)
+			depth = EBPH_SIGNAL_FRAMES;
+		f = frame__at(ts, depth - 1);
 		if (sp < f->sp && (!f->alt_hi || (sp >= f->alt_lo && sp < f->alt_hi)))
 			break;
-		ts->depth -= 1;
+		depth -= 1;
+		ts->depth = depth;
 		ts->window = f->window;
 		ts->restart = 0;
 		ts->flags |= EBPH_TASK_UNCERTAIN;

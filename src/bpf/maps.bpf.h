@@ -92,7 +92,7 @@ struct scratch {
 	__u8 path[4096];
 	__u8 slack[256]; /* what the verifier thinks a copy may reach */
 };
-enum { SCRATCH_CELLS = 16 };
+enum { SCRATCH_CELLS = 64 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SCRATCH_CELLS);

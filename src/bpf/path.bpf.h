@@ -133,6 +133,7 @@ static __always_inline bool path__keep(u8 *out, struct scratch *s, u32 at, u32 e
 	opaque(at);
 	if (bpf_probe_read_kernel(out, length, &s->path[at & (PATH_ROOM - 1)]))
 		count(failed_read);
+	out[length] = 0;
 	return cut;
 }
 

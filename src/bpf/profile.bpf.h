@@ -98,7 +98,9 @@ static __always_inline void profile__bump(struct ebph_profile *p, struct ebph_ta
 	if (epochs == EPOCH_BOTH)
 		task__forfeit(ts);
 	task__empty_frame(ts);
-	ts->epochs = was + epochs;
+	/* If somebody else's came in between, the next call finds both. */
+	if (ts->epochs == was)
+		ts->epochs = was + epochs;
 }
 
 /* START_NORMAL, with EBPH_BUSY held. */
@@ -115,15 +117,19 @@ static __always_inline void profile__promote(struct ebph_profile *p, u32 slot, s
 	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 }
 
-/* RESET_TRAIN, with EBPH_BUSY held. Wipes the count of sequences as well. */
+/* RESET_TRAIN, with EBPH_BUSY held. The count of sequences goes first: what
+ * others learn again while the plane is wiped must leave it above zero, or the
+ * profile would never freeze. */
 static __always_inline void profile__wipe_train(struct ebph_profile *p, u32 slot,
 						struct ebph_task *ts)
 {
+	__sync_fetch_and_and(&p->state,
+			     (u64)(EBPH_LIVE | EBPH_NORMAL | EBPH_INCOMPLETE | EBPH_BUSY));
 	plane__all(slot, PLANE_WIPE_TRAIN);
 	p->train_count = 0;
 	p->last_mod_count = 0;
 	profile__bump(p, ts, EPOCH_BOTH);
-	__sync_fetch_and_and(&p->state, (u64)(EBPH_LIVE | EBPH_NORMAL | EBPH_INCOMPLETE));
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 }
 
 /* STOP_NORMAL: one step, one winner. */
@@ -152,7 +158,7 @@ __noinline int profile__count(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct ebph_limits *l = &globals.limits;
 	struct ebph_call *c;
-	u64 s, trained, last;
+	u64 s, trained, last, factor;
 	u32 n;
 
 	if (!p || !ts)
@@ -165,14 +171,19 @@ __noinline int profile__count(struct ebph_profile *p, struct ebph_task *ts)
 	ts->calls += n;
 	count_add(recorded, n);
 	s = profile__state(p);
-	last = __sync_fetch_and_add(&p->last_mod_count, n) + n;
-	trained = __sync_fetch_and_add(&p->train_count, n) + n;
+	__sync_fetch_and_add(&p->train_count, n);
+	__sync_fetch_and_add(&p->last_mod_count, n);
+	/* Read the other way round: what another thread adds meanwhile can make the
+	 * profile look younger, never older. */
+	last = *(volatile u64 *)&p->last_mod_count;
+	trained = *(volatile u64 *)&p->train_count;
 
 	if (s & (EBPH_FROZEN | EBPH_BUSY) || s < EBPH_SEQUENCE)
 		return 0;
 	if (trained < l->min_train_calls || p->ended < l->min_train_processes)
 		return 0;
-	if (trained * l->factor_den <= (trained - last) * l->factor_num)
+	factor = *(volatile u64 *)&l->factor;
+	if (trained * (u32)factor <= (trained - last) * (factor >> 32))
 		return 0;
 	/* The time before the flag: whoever sees the flag sees the time. */
 	p->normal_time = call__now(c) + l->normal_wait;
@@ -244,7 +255,6 @@ __noinline int profile__ripen(struct ebph_profile *p, struct ebph_task *ts)
 	if (!profile__lock(p, EBPH_LIVE | EBPH_FROZEN, EBPH_INCOMPLETE))
 		return 0;
 	profile__promote(p, c->slot, ts);
-	c->missed = 0;
 	c->did |= EBPH_DID_START;
 	if (s & EBPH_NORMAL)
 		c->did |= EBPH_DID_REFRESH;
@@ -287,6 +297,28 @@ __noinline int profile__judge(struct ebph_profile *p, struct ebph_task *ts)
 	return 0;
 }
 
+/* What the pairs of `window` before a call of this row were seen as: low byte
+ * in training, high byte in the test plane, a bit for each distance. A load
+ * answers for both planes; an empty place in the window is column 0, where
+ * every bit is set, so that a short history needs no branch. */
+static __always_inline u32 row__seen(struct ebph_row *row, u64 window)
+{
+	u16 *column = (u16 *)row->word;
+	u32 seen;
+
+#define LOOK(d) (column[window >> 8 * (d)&0xff] & 0x0101U << (d))
+	seen = LOOK(0);
+	seen |= LOOK(1);
+	seen |= LOOK(2);
+	seen |= LOOK(3);
+	seen |= LOOK(4);
+	seen |= LOOK(5);
+	seen |= LOOK(6);
+	seen |= LOOK(7);
+#undef LOOK
+	return seen;
+}
+
 /* What a call means for its profile, once its pairs were looked up. */
 __noinline int profile__apply(struct ebph_profile *p, struct ebph_task *ts)
 {
@@ -316,14 +348,16 @@ __noinline int profile__apply(struct ebph_profile *p, struct ebph_task *ts)
 		profile__ripen(p, ts);
 		state = profile__state(p);
 	}
+	c->missed = 0;
 	if (state & EBPH_NORMAL) {
 		c->did |= EBPH_DID_TEST;
 		c->state = state;
+		/* The plane after the state: what became normal just now counts. */
+		if (row)
+			c->missed = ~row__seen(row, c->window) >> 8;
 		/* An empty frame with an empty bit pushed stays as it is. */
 		if (c->missed || ts->lfc)
 			profile__judge(p, ts);
-	} else {
-		c->missed = 0;
 	}
 	/* What is held back must not seem younger than it is. */
 	state = profile__state(p);
@@ -351,28 +385,6 @@ __noinline int profile__new_symbol(struct ebph_profile *p, struct ebph_task *ts,
 	else
 		ts->call.did |= id == EBPH_ID_OTHER ? EBPH_DID_OTHER_ID : EBPH_DID_NEW_ID;
 	return id;
-}
-
-/* What the pairs of `window` before a call of this row were seen as: low byte
- * in training, high byte in the test plane, a bit for each distance. A load
- * answers for both planes; an empty place in the window is column 0, where
- * every bit is set, so that a short history needs no branch. */
-static __always_inline u32 row__seen(struct ebph_row *row, u64 window)
-{
-	u16 *column = (u16 *)row->word;
-	u32 seen;
-
-#define LOOK(d) (column[window >> 8 * (d)&0xff] & 0x0101U << (d))
-	seen = LOOK(0);
-	seen |= LOOK(1);
-	seen |= LOOK(2);
-	seen |= LOOK(3);
-	seen |= LOOK(4);
-	seen |= LOOK(5);
-	seen |= LOOK(6);
-	seen |= LOOK(7);
-#undef LOOK
-	return seen;
 }
 
 /*
@@ -432,7 +444,6 @@ static __always_inline void profile__observe(struct ebph_profile *p, struct ebph
 	c->slot = slot;
 	c->batch = batch;
 	c->novel = ~seen;
-	c->missed = ~seen >> 8;
 	c->id = id;
 	c->lfc = 0;
 	c->did |= EBPH_DID_RECORD;

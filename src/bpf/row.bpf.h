@@ -4,7 +4,7 @@
 #define EBPH_ROW_BPF_H
 
 enum {
-	ROW_TRIES = 8,          /* before a contended update is given up */
+	ROW_TRIES = 32,         /* before a contended update is given up */
 	ROW_COLUMN_0 = 0xffff,  /* "no call": seen at every distance, in both planes */
 	ROW_TRAIN = 0x00ff00ff, /* the train plane's share of a word */
 };
@@ -129,13 +129,7 @@ __noinline int id__new(struct ebph_profile *p, u32 symbol)
 			return id;
 	}
 	if (id != EBPH_ID_OTHER) {
-		u32 row = p->row[id & 0xff];
-
-		p->row[id & 0xff] = 0;
-		if (row) {
-			row__free(row);
-			__sync_fetch_and_sub(&p->rows, 1);
-		}
+		/* Its row stays with it: somebody may be walking over all rows. */
 		p->symbol[id & 0xff] = EBPH_SYMBOL_NONE;
 		__sync_val_compare_and_swap(&p->ids, id, id - 1);
 	}

@@ -41,12 +41,11 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	} else if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task)) {
 		scope__decide(ts, task);
 	}
-	p = profile_at(ts->slot);
+	p = task__bound(ts);
 	if (p) {
 		task__flush(ts, p);
 		__sync_fetch_and_add(&p->ended, 1);
-		if (ts->call.did)
-			event__report(p, ts);
+		event__report(p, ts);
 	}
 	task__unbind(ts);
 	ts->exec_id = task->self_exec_id;
@@ -82,7 +81,7 @@ int BPF_PROG(ebph_exit, struct task_struct *task)
 	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
 	if (!ts)
 		return 0;
-	p = profile_at(ts->slot);
+	p = task__bound(ts);
 	if (p) {
 		task__flush(ts, p);
 		/* Two last threads may both see that none is left: the mark on
@@ -92,8 +91,7 @@ int BPF_PROG(ebph_exit, struct task_struct *task)
 			if (!leader || !__sync_lock_test_and_set(&leader->ended, 1))
 				__sync_fetch_and_add(&p->ended, 1);
 		}
-		if (ts->call.did)
-			event__report(p, ts);
+		event__report(p, ts);
 	} else {
 		task__forfeit(ts);
 	}

@@ -20,6 +20,11 @@ static __always_inline bool symbol__x32_sigreturn(u32 nr)
 	return nr == (ARCH_X32_BIT | ARCH_NR_X32_SIGRETURN);
 }
 
+static __always_inline bool symbol__x32_restart(u32 nr)
+{
+	return nr == (ARCH_X32_BIT | ARCH_NR_RESTART);
+}
+
 #else
 
 static __always_inline bool symbol__compat(struct task_struct *task)
@@ -37,9 +42,15 @@ static __always_inline bool symbol__x32_sigreturn(u32 nr)
 	return false;
 }
 
+static __always_inline bool symbol__x32_restart(u32 nr)
+{
+	return false;
+}
+
 #endif
 
-/* EBPH_SYMBOL_NONE: a call that was cancelled (by ptrace or seccomp). */
+/* EBPH_SYMBOL_NONE: a call that was cancelled (by ptrace or seccomp), or that
+ * the kernel issues by itself under an ABI whose calls are one letter. */
 static __always_inline u32 symbol__of(struct task_struct *task, s64 nr)
 {
 	u32 n = nr;
@@ -49,7 +60,7 @@ static __always_inline u32 symbol__of(struct task_struct *task, s64 nr)
 		if ((s32)n < 0)
 			return EBPH_SYMBOL_NONE;
 		if (!compat && symbol__x32(n))
-			return EBPH_SYMBOL_X32;
+			return symbol__x32_restart(n) ? EBPH_SYMBOL_NONE : EBPH_SYMBOL_X32;
 		n = EBPH_SYMBOL_UNKNOWN;
 	}
 	return compat ? EBPH_SYMBOL_COMPAT + n : n;

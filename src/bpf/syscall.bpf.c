@@ -11,7 +11,7 @@ __noinline int task__refresh(struct ebph_task *ts)
 
 	if (!ts)
 		return false;
-	p = profile_at(ts->slot);
+	p = task__bound(ts);
 	if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
 		scope__decide(ts, task);
 	if (ts->exec_id != task->self_exec_id) {
@@ -19,8 +19,10 @@ __noinline int task__refresh(struct ebph_task *ts)
 		if (p) {
 			task__flush(ts, p);
 			__sync_fetch_and_add(&p->ended, 1);
+			event__report(p, ts);
 		}
 		task__unbind(ts);
+		ts->retry = 0;
 		ts->exec_id = task->self_exec_id;
 		ts->script = 0;
 		ts->calls = 0;
@@ -30,8 +32,11 @@ __noinline int task__refresh(struct ebph_task *ts)
 			count(late_execs);
 	}
 	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN) {
-		if (p)
+		p = task__bound(ts);
+		if (p) {
 			task__flush(ts, p);
+			event__report(p, ts);
+		}
 		ts->slot = EBPH_SLOT_OUT;
 		ts->run = globals.last_run;
 		return false;
@@ -62,19 +67,22 @@ __noinline int task__profile(struct ebph_task *ts)
 
 	if (!ts || !task__refresh(ts))
 		return false;
-	p = profile_at(ts->slot);
+	p = task__bound(ts);
 	if (p) {
 		epochs = *(volatile u64 *)&p->epochs;
-		if (p->generation == ts->generation && profile__state(p) & EBPH_LIVE) {
-			task__catch_up(ts, epochs);
-			return true;
-		}
+		task__catch_up(ts, epochs);
+		return true;
+	}
+	if (profile_at(ts->slot)) {
 		task__forfeit(ts);
 		task__unbind(ts);
 		count(late_binds);
 	}
-	if (bind__current(ts, 0))
+	if (bind__current(ts, 0)) {
+		/* In the middle of its run: it may be within a handler. */
+		ts->flags |= EBPH_TASK_UNCERTAIN;
 		return true;
+	}
 	count(unprofiled);
 	return false;
 }

@@ -70,6 +70,16 @@ static __always_inline void task__catch_up(struct ebph_task *ts, u64 epochs)
 	ts->epochs = epochs;
 }
 
+/* The profile a thread is bound to; none if its slot has another tenant now. */
+static __always_inline struct ebph_profile *task__bound(struct ebph_task *ts)
+{
+	struct ebph_profile *p = profile_at(ts->slot);
+
+	if (!p || p->generation != ts->generation || !(profile__state(p) & EBPH_LIVE))
+		return NULL;
+	return p;
+}
+
 /* Counts what the thread holds back, unless it is no longer wanted. */
 static __always_inline void task__flush(struct ebph_task *ts, struct ebph_profile *p)
 {
@@ -78,7 +88,7 @@ static __always_inline void task__flush(struct ebph_task *ts, struct ebph_profil
 	ts->call.did = 0;
 	ts->call.now = 0;
 	ts->call.slot = ts->slot;
-	if (ts->generation != p->generation || ts->epochs >> 32 != epochs >> 32) {
+	if (ts->epochs >> 32 != epochs >> 32) {
 		task__forfeit(ts);
 		return;
 	}

@@ -242,6 +242,8 @@ impl Learner {
         self.anomalies = 0;
         self.normal_time = 0;
         self.unlearnt = 0;
+        self.execs = 0;
+        self.ended = 0;
         self.epoch += 1;
     }
 

@@ -154,13 +154,11 @@ impl Thread {
     /// Drops the frames of handlers that this stack pointer shows to have been
     /// left without a return.
     ///
-    /// While the innermost handler's frame is not kept there is nothing to
-    /// compare with.
+    /// Of handlers whose frames were not kept, the last frame kept knows most.
     pub(super) fn drop_frames(&mut self, sp: u64) -> Did {
         let mut did = Did::default();
-        while self.deeper == 0
-            && let Some(frame) = self.frames.pop_if(|frame| !frame.holds(sp))
-        {
+        while let Some(frame) = self.frames.pop_if(|frame| !frame.holds(sp)) {
+            self.deeper = 0;
             self.window = frame.window;
             // Whatever was interrupted, a jump out of the handler gave it up.
             self.restart = None;

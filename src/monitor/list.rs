@@ -10,8 +10,6 @@ use crate::snapshot;
 
 type Record = types::ebph_task_record;
 
-const NO_SLOT: u32 = types::ebph_slot::EBPH_SLOT_NONE.0;
-
 /// Cuts what the walk wrote into records; a cut-off last one is dropped.
 pub(crate) fn records(bytes: &[u8]) -> Vec<Record> {
     bytes
@@ -88,7 +86,8 @@ pub(crate) fn processes(records: &[Record]) -> Vec<Process> {
                 start: Duration::from_nanos(start),
                 key: threads
                     .iter()
-                    .find(|record| record.slot != NO_SLOT)
+                    // A thread whose profile was forgotten has none until its next call.
+                    .find(|record| record.key.ino != 0)
                     .map(|record| snapshot::key(&record.key)),
                 threads: threads.iter().map(|record| thread(record)).collect(),
                 clock,

@@ -41,12 +41,14 @@ impl Signal {
     /// Makes the file unreadable. Whoever calls this must look once more for what may have come
     /// between the last look and this call, and [`raise_again`](Self::raise_again) if it has.
     pub(crate) fn clear(&self) {
-        self.raised.store(false, Ordering::SeqCst);
         let mut count = [0; 8];
         if let Some(fd) = &self.fd {
             // SANITY: there is nothing to read if nobody raised it.
             let _empty = rustix::io::read(fd, &mut count);
         }
+        // Only now: a raise in between found the flag set, and what it was for is found by the
+        // look that follows.
+        self.raised.store(false, Ordering::SeqCst);
     }
 
     /// Makes the file readable, whatever the flag says: a raise may have been read away.

@@ -77,7 +77,8 @@ impl Hub {
         }
     }
 
-    fn close(&self) {
+    /// Ends all receivers; what they were not told of is theirs to find.
+    pub(crate) fn close(&self) {
         let mut subscribers = self.lock();
         subscribers.closed = true;
         let list = std::mem::take(&mut subscribers.list);
@@ -115,28 +116,28 @@ impl Worker {
     pub(crate) fn spawn(self) -> Result<JoinHandle<()>> {
         std::thread::Builder::new()
             .name("ebph".to_owned())
-            .spawn(move || self.run())
+            .spawn(move || {
+                // Also if the worker panics: receivers must not wait for what never comes.
+                let _close = Close(Arc::clone(&self.hub));
+                self.run();
+            })
             .map_err(Error::io("starting a thread"))
     }
 
     fn run(mut self) {
         let mut lost_seen = 0;
         let mut watched = Instant::now();
-        loop {
-            let stopping = self.wait();
-            while self.drain(&mut lost_seen) && !stopping {}
-            if stopping || watched.elapsed() >= WATCH {
+        while !self.wait() {
+            self.drain(&mut lost_seen);
+            if watched.elapsed() >= WATCH {
                 watched = Instant::now();
                 self.watch();
-            }
-            if stopping {
-                break;
             }
         }
         // Everything was detached before the request to stop came: what is in the ring is all.
         while self.drain(&mut lost_seen) {}
         self.note_losses(&mut lost_seen, self.surprises.lost_in_ring());
-        self.hub.close();
+        self.watch();
     }
 
     /// Waits for events, for a while; true when it is time to stop.
@@ -191,6 +192,14 @@ impl Worker {
 
     fn warn(&self, what: WarningKind, count: u64) {
         self.hub.deliver(&Event::Warning(Warning::now(what, count)));
+    }
+}
+
+struct Close(Arc<Hub>);
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -72,8 +72,8 @@ fn deep_nesting_stays_balanced() {
         assert_eq!(did, expected, "at depth {depth}");
         assert_eq!(rig.depth(), depth + 1);
     }
-    // Nothing is dropped while the innermost frame is not known.
-    assert!(!rig.call(3).did.contains(Did::DROP_FRAME));
+    let below = rig.call_at(IN_HANDLER, Symbol::native(3)).did;
+    assert!(!below.contains(Did::DROP_FRAME));
     for depth in (0..11).rev() {
         let did = rig.sigreturn();
         assert!(did.contains(Did::POP));
@@ -85,6 +85,21 @@ fn deep_nesting_stays_balanced() {
     rig.call(4);
     assert_eq!(rig.bits(4, 2), (1, 0));
     assert!(rig.sigreturn().contains(Did::UNBALANCED));
+}
+
+/// Check that a jump out of handlers nested more deeply than there are frames is seen by the last
+/// frame that was kept.
+#[test]
+fn a_jump_from_deep_below() {
+    let mut rig = Rig::new(Limits::default());
+    rig.calls(&[1, 2]);
+    for _ in 0..11 {
+        rig.enter(Interrupted::None);
+    }
+    let out = rig.call_at(SP, Symbol::native(4)).did;
+    assert!(out.contains(Did::DROP_FRAME));
+    assert_eq!(rig.depth(), 0);
+    assert_eq!(rig.bits(4, 2), (1, 0));
 }
 
 /// Check that a return from a handler that was never entered is reported.
