@@ -11,7 +11,7 @@ TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z
 export CARGO_TARGET_$(TRIPLE)_RUNNER ?= sudo -E
 endif
 
-C_SOURCES = $(wildcard src/bpf/*.[ch] include/ebph/*.h include/vmlinux/*.h tests/programs/*.[ch] examples/programs/*.[ch])
+C_SOURCES = $(wildcard src/bpf/*.[ch] include/ebph/*.h include/vmlinux/*.h tests/programs/*.[ch] examples/programs/*.[ch] benches/*.[ch])
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

@@ -24,7 +24,7 @@ need libc6-dev test -e /usr/include/stdio.h
 need pkg-config has pkg-config
 need libelf-dev library libelf libelf.h
 need zlib1g-dev library zlib zlib.h
-need bsdutils has script
+need util-linux has unshare
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null; then

@@ -234,15 +234,10 @@ impl Detector {
         if profile.0 >= self.profiles.len() {
             return;
         }
-        let old = self.place(task).take();
-        if let Some(old) = &old {
+        if let Some(old) = self.place(task).take() {
             self.profiles[old.profile].end();
         }
-        let mut thread = self.profiles[profile.0].exec(profile.0);
-        if let Some(old) = old {
-            thread.calls = old.calls;
-            thread.anomalies = old.anomalies;
-        }
+        let thread = self.profiles[profile.0].exec(profile.0);
         *self.place(task) = Some(Box::new(thread));
     }
 

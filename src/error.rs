@@ -114,9 +114,6 @@ pub enum Error {
         /// What the system answered.
         source: io::Error,
     },
-    /// The monitor has stopped.
-    #[error("the monitor has stopped")]
-    Stopped,
 }
 
 impl Error {

@@ -54,7 +54,7 @@ pub enum Event {
     /// A thread left a signal handler that it had not entered: sigreturn-oriented programming
     /// looks like this.
     UnbalancedSigreturn(Box<UnbalancedSigreturn>),
-    /// There is no more room for profiles or rows. Sent once for each.
+    /// There is no more room for profiles or rows. Sent once for each, and once more after room was given back.
     CapacityExhausted(Box<CapacityExhausted>),
     /// Events were lost before they reached this receiver.
     Lost(Lost),
@@ -74,7 +74,8 @@ pub struct Context {
     pub actor: Actor,
     /// The profile as it was just after; `None` when there is none.
     pub profile: Option<ProfileView>,
-    /// Events that the kernel could not send between the previous one and this one.
+    /// Events lost before this one: for an anomaly, all that this receiver lost since the anomaly
+    /// before it, in the ring or in its own queue; for others, in the ring since the event before.
     pub lost_before: u64,
 }
 

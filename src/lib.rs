@@ -39,11 +39,16 @@
 //! # Known problems
 //!
 //! - A call restarted by ptrace or the cgroup freezer, which no signal explains, is recorded twice.
+//! - So is a call restarted after `SIGSTOP` and `SIGCONT`, in all threads of a process but the one
+//!   that is shown the signal.
 //! - That a handler was left by `siglongjmp` is told from the stack pointer. Missed: a next call
 //!   from deeper down than the interrupted one, and programs that switch stacks by themselves.
 //! - A script is known by its path, not by its contents.
+//! - A script executed by descriptor (`fexecve`) is known as `/dev/fd/N`.
 //! - An interpreter that runs already at the start keeps the interpreter's profile until its next
 //!   exec.
+//! - An exec whose hook the kernel skipped (7.0 and later) is noticed at the next call, and a script
+//!   then gets its interpreter's profile; see [`ThreadStats::late_execs`].
 //! - libbpf prints warnings to standard error when a program cannot be loaded; see
 //!   [`log_libbpf`].
 #![deny(unsafe_code)]
@@ -79,7 +84,7 @@ pub use event::{
 };
 pub use key::{Key, KeyPartition, ParseKeyError};
 pub use limits::Limits;
-pub use loader::log_libbpf;
+pub use loader::{log_libbpf, verified_instructions};
 pub use monitor::Monitor;
 pub use monitor::builder::{MonitorBuilder, Scope};
 pub use monitor::receiver::{Anomalies, Events, Receiver};

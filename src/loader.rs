@@ -51,26 +51,7 @@ impl Program {
 
     /// Asks the kernel about the program.
     pub(crate) fn info(&self) -> io::Result<ProgramInfo> {
-        let mut info = libbpf_sys::bpf_prog_info::default();
-        let mut len = size_of_val(&info) as u32;
-        // SAFETY: `info` is plain data of `len` bytes, and its pointers are null: the kernel
-        // writes nothing beyond it.
-        let err = unsafe {
-            libbpf_sys::bpf_obj_get_info_by_fd(
-                self.fd.as_raw_fd(),
-                (&raw mut info).cast(),
-                &raw mut len,
-            )
-        };
-        if err != 0 {
-            return Err(io::Error::from_raw_os_error(-err));
-        }
-        Ok(ProgramInfo {
-            run_count: info.run_cnt,
-            run_time: Duration::from_nanos(info.run_time_ns),
-            recursion_misses: info.recursion_misses,
-            verified_instructions: info.verified_insns,
-        })
+        info(self.fd.as_fd())
     }
 
     /// Runs a `SEC("syscall")` program; it may change its argument.
@@ -90,6 +71,29 @@ impl Program {
             err => Err(io::Error::from_raw_os_error(-err)),
         }
     }
+}
+
+fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: `info` is plain data of `len` bytes, and its pointers are null: the kernel writes
+    // nothing beyond it.
+    let err = unsafe {
+        libbpf_sys::bpf_obj_get_info_by_fd(
+            program.as_raw_fd(),
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    if err != 0 {
+        return Err(io::Error::from_raw_os_error(-err));
+    }
+    Ok(ProgramInfo {
+        run_count: info.run_cnt,
+        run_time: Duration::from_nanos(info.run_time_ns),
+        recursion_misses: info.recursion_misses,
+        verified_instructions: info.verified_insns,
+    })
 }
 
 /// The maps that user space reads.
@@ -356,7 +360,7 @@ pub(crate) fn start(
         command,
         tasks: TaskList(tasks),
         maps: Arc::new(maps),
-        grace: GracePeriod::new().map_err(Error::io("making a map of maps"))?,
+        grace: GracePeriod::new(skel.maps.grace.as_fd()).map_err(Error::io("making a map"))?,
         memory,
     };
     Ok((live, events))
@@ -478,21 +482,18 @@ impl Events {
 }
 
 /// Makes a map of one element without a name.
-fn create_map(
-    kind: libbpf_sys::bpf_map_type,
-    value: u32,
-    inner: Option<&OwnedFd>,
-) -> io::Result<OwnedFd> {
-    let mut options = libbpf_sys::bpf_map_create_opts {
-        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
-        ..Default::default()
-    };
-    if let Some(inner) = inner {
-        options.inner_map_fd = inner.as_raw_fd() as u32;
-    }
-    // SAFETY: the name may be null, and the options outlive the call.
+fn create_map() -> io::Result<OwnedFd> {
+    let (key, value, entries) = (4, 8, 1);
+    // SAFETY: no name and no options: null pointers that the function allows.
     let fd = unsafe {
-        libbpf_sys::bpf_map_create(kind, std::ptr::null(), 4, value, 1, &raw const options)
+        libbpf_sys::bpf_map_create(
+            libbpf_sys::BPF_MAP_TYPE_ARRAY,
+            std::ptr::null(),
+            key,
+            value,
+            entries,
+            std::ptr::null(),
+        )
     };
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(-fd));
@@ -503,7 +504,7 @@ fn create_map(
 
 /// Makes a map and gives it back: whether bpf(2) is to be had at all.
 pub(crate) fn try_map() -> io::Result<()> {
-    create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY, 8, None).map(drop)
+    create_map().map(drop)
 }
 
 /// A way to wait until every program that runs in the kernel now has ended.
@@ -521,10 +522,11 @@ pub(crate) struct GracePeriod {
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
 impl GracePeriod {
-    fn new() -> io::Result<Self> {
-        let inner = create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY, 8, None)?;
-        let outer = create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, Some(&inner))?;
-        Ok(Self { outer, inner })
+    fn new(outer: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self {
+            outer: outer.try_clone_to_owned()?,
+            inner: create_map()?,
+        })
     }
 
     pub(crate) fn wait(&self) {
@@ -543,6 +545,41 @@ impl GracePeriod {
             std::thread::sleep(LONG_ENOUGH);
         }
     }
+}
+
+/// Loads every program that there is, attaches none, and returns how many instructions the
+/// verifier walked for each.
+///
+/// Shows whether a kernel takes them all, and what a change to them costs.
+///
+/// # Errors
+///
+/// As for [`MonitorBuilder::start`](crate::MonitorBuilder::start).
+///
+/// # Minimum kernel version
+///
+/// 6.1
+pub fn verified_instructions() -> Result<Vec<(String, u32)>> {
+    crate::preflight::Preflight::run().require()?;
+    let mut storage = MaybeUninit::uninit();
+    let open = open(
+        &mut storage,
+        &Sizes {
+            profiles: 1,
+            rows: 1,
+            ring_bytes: rustix::param::page_size() as u32,
+            replay_steps: 1,
+        },
+    )?;
+    let skel = open.load().map_err(load_error("the BPF object"))?;
+    skel.object()
+        .progs()
+        .map(|program| {
+            let name = program.name().to_string_lossy().into_owned();
+            let info = info(program.as_fd()).map_err(Error::io(name.clone()))?;
+            Ok((name, info.verified_instructions))
+        })
+        .collect()
 }
 
 /// Sends what libbpf prints to the [`log`] crate instead of standard error.

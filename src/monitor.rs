@@ -69,6 +69,7 @@ pub struct Monitor {
     limits: Mutex<Limits>,
     mask: EventMask,
     channel_capacity: usize,
+    stopped: bool,
 }
 
 impl Monitor {
@@ -302,6 +303,10 @@ impl Monitor {
     }
 
     fn shut_down(&mut self) {
+        if self.stopped {
+            return;
+        }
+        self.stopped = true;
         self.live.links.clear();
         // A program that was running when it was detached may still send an event.
         self.live.grace.wait();

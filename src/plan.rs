@@ -81,20 +81,29 @@ pub(crate) const TREE_TP: &str = "ebph_sys_enter_tree_tp";
 pub(crate) const CGROUP: &str = "ebph_sys_enter_cgroup";
 pub(crate) const CGROUP_TP: &str = "ebph_sys_enter_cgroup_tp";
 
-/// Decides; refuses what this kernel cannot do.
-pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
-    if let Some(missing) = facts.missing_tracepoint {
-        return Err(Error::KernelTooOld {
-            needs: missing,
-            found: facts.release.clone(),
-        });
+/// What no monitor can do without.
+pub(crate) fn require(facts: &Facts) -> Result<()> {
+    if !facts.btf {
+        return Err(Error::NoBtf);
     }
     if !facts.task_storage {
         return Err(Error::KernelTooOld {
-            needs: "6.1, or BPF task storage",
+            needs: "Linux 6.1, or BPF task storage,",
             found: facts.release.clone(),
         });
     }
+    match facts.missing_tracepoint {
+        None => Ok(()),
+        Some(what) => Err(Error::Unsupported {
+            what,
+            why: "this kernel has no such tracepoint (CONFIG_FTRACE_SYSCALLS)".to_owned(),
+        }),
+    }
+}
+
+/// Decides; refuses what this kernel cannot do.
+pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
+    require(facts)?;
     let hook = match options.hook {
         EntryHook::TpBtf => Hook::TpBtf,
         EntryHook::Tracepoint => Hook::Tracepoint,
@@ -184,6 +193,18 @@ mod tests {
         let error = plan(&old, &options()).unwrap_err();
         assert!(matches!(error, Error::KernelTooOld { .. }), "{error}");
         assert!(error.to_string().contains("5.10.0"));
+        let bare = Facts {
+            missing_tracepoint: Some("tracepoint sys_enter"),
+            ..facts()
+        };
+        let error = plan(&bare, &options()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        let blind = Facts {
+            btf: false,
+            ..facts()
+        };
+        let error = plan(&blind, &options()).unwrap_err();
+        assert!(matches!(error, Error::NoBtf), "{error}");
     }
 
     /// Check that a scope carries its one number, and no other.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::kernel::{self, Facts};
+use crate::plan;
 use crate::tracepoint;
 
 /// The tracepoint that sees every system call.
@@ -91,10 +92,8 @@ impl Preflight {
     ///
     /// The error that [`MonitorBuilder::start`](crate::MonitorBuilder::start) would give.
     pub fn require(&self) -> Result<()> {
+        plan::require(&self.facts)?;
         let missing = kernel::missing_capabilities();
-        if !self.facts.btf {
-            return Err(Error::NoBtf);
-        }
         if !missing.is_empty() {
             return Err(Error::NotPrivileged { missing });
         }
@@ -235,7 +234,7 @@ fn entry(facts: &Facts) -> Check {
     Check {
         name: "cheap system call entry",
         required: false,
-        status: present(!facts.preemptible_tp_btf),
+        status: present(facts.btf && !facts.preemptible_tp_btf),
         why: why.to_owned(),
         remedy: "",
     }

@@ -123,6 +123,8 @@ pub(crate) struct ProfileParts {
     pub(crate) execs: u64,
     pub(crate) processes_ended: u64,
     pub(crate) created_ns: u64,
+    /// 0: never, or not since it was made.
+    pub(crate) last_exec_ns: u64,
     /// Row pool entries held.
     pub(crate) rows_held: u64,
     /// `None` offline, where no clock of day belongs to the boot times.
@@ -246,6 +248,13 @@ impl Profile {
             .map(|clock| clock.wall(self.parts.created_ns))
     }
 
+    /// Returns when it was last executed, since boot; `None` if it was running before it was
+    /// watched, and never since.
+    pub fn last_exec(&self) -> Option<Duration> {
+        let ns = self.parts.last_exec_ns;
+        (ns != 0).then(|| Duration::from_nanos(ns))
+    }
+
     /// Returns how often it was executed while watched.
     pub fn execs(&self) -> u64 {
         self.parts.execs
@@ -334,6 +343,7 @@ mod tests {
             unlearnt: 0,
             execs: 1,
             processes_ended: 1,
+            last_exec_ns: 0,
             created_ns: 3,
             rows_held: 2,
             clock: None,

@@ -43,8 +43,8 @@ wire! {
     ebph_row = 512;
     ebph_names = 512;
     ebph_counters = 256;
-    ebph_globals = 72 + 80 + 40;
-    ebph_command = 136;
+    ebph_globals = 64 + 80 + 40;
+    ebph_command = 128;
     ebph_task_record = 120;
     ebph_replay_op = 48;
     ebph_verdict = 24;

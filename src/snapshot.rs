@@ -39,7 +39,6 @@ pub(crate) fn limits_to_wire(limits: &Limits, event_mask: u64) -> types::ebph_li
         min_train_processes: limits.min_train_processes,
         report_rate: limits.report_rate,
         event_mask,
-        ..Default::default()
     }
 }
 
@@ -100,6 +99,7 @@ pub(crate) fn profile(maps: &Maps, slot: u32) -> Option<Profile> {
         execs: wire.execs,
         processes_ended: wire.ended,
         created_ns: wire.created,
+        last_exec_ns: wire.last_exec,
         rows_held: wire.rows.into(),
         clock: Some(Clock::now()),
         ids,

@@ -56,7 +56,7 @@ pub struct CallStats {
     pub no_state: u64,
     /// Recorded ones that could not be learnt for want of a row.
     pub unlearnt: u64,
-    /// Recorded ones whose profile no longer tells their call apart from others.
+    /// Different calls that came after a profile's 254th, and share a place in it.
     pub other_ids: u64,
 }
 
@@ -301,7 +301,7 @@ impl Stats {
                     line("without a profile", calls.unprofiled),
                     line("without thread state", calls.no_state),
                     line("recorded, not learnt", calls.unlearnt),
-                    line("recorded, not told apart", calls.other_ids),
+                    line("different, not told apart", calls.other_ids),
                     line("hook skipped by the kernel", self.recursion_misses()),
                 ],
             ),

@@ -21,7 +21,6 @@ enum ebph_limit {
 	EBPH_ID_LAST = 254,     /* the last id that names one symbol */
 	EBPH_ID_OTHER = 255,    /* every symbol after the 254th */
 	EBPH_SIGNAL_FRAMES = 8, /* windows kept aside while handlers are nested */
-	EBPH_LOCALITY = 128,    /* calls in a locality frame */
 	EBPH_BATCH = 64,        /* calls a thread may hold back before it counts them */
 	EBPH_COMM = 16,
 	EBPH_PATH = 256, /* a longer path is kept from its end, and marked */
@@ -214,7 +213,6 @@ struct ebph_limits {
 	__u64 min_train_processes;
 	__u64 report_rate; /* repeated reports a second and profile */
 	__u64 event_mask;  /* bit 1 << enum ebph_event_kind: send it */
-	__u64 reserved;
 };
 
 /* ---------------------------------------------------------------- counts */
@@ -512,7 +510,7 @@ EBPH_SIZE(ebph_actor, 64);
 EBPH_SIZE(ebph_view, 96);
 EBPH_SIZE(ebph_call_view, 40);
 EBPH_SIZE(ebph_event, 24 + 64 + 96 + 512);
-EBPH_SIZE(ebph_command, 32 + 72 + 32);
+EBPH_SIZE(ebph_command, 32 + 64 + 32);
 EBPH_SIZE(ebph_task_record, 120);
 EBPH_SIZE(ebph_replay_op, 48);
 EBPH_SIZE(ebph_verdict, 24);

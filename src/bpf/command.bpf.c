@@ -159,11 +159,14 @@ static __always_inline int command__setup(struct ebph_command *cmd)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	struct ebph_row *none = row_at(0);
+	u32 first = 0;
 	struct upid *at;
 
 	/* What a call without a row is looked up in: nothing was ever seen. */
 	if (none)
 		none->word[0] = ROW_COLUMN_0;
+	/* Says that this program, which may sleep, uses that map: see there. */
+	bpf_map_lookup_elem(&grace, &first);
 	globals.limits = cmd->limits;
 	globals.self_tgid = task->tgid;
 	globals.self_level = BPF_CORE_READ(pid, level);

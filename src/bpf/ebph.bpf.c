@@ -18,6 +18,7 @@
 #include "symbol.bpf.h"
 #include "row.bpf.h"
 #include "plane.bpf.h"
+#include "state.bpf.h"
 #include "profile.bpf.h"
 #include "frame.bpf.h"
 #include "task.bpf.h"

@@ -187,8 +187,9 @@ __noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
 {
 	struct kind kind = {};
 	u64 now, start, held, one = 1;
+	bool first = false;
 	u32 d, id;
-	bool first;
+	long err;
 
 	if (!p || !c || !event__wanted(EBPH_EVENT_ANOMALY))
 		return 0;
@@ -202,9 +203,13 @@ __noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
 	kind.symbol = c->symbol;
 	kind.previous = p->symbol[id];
 	kind.distance = d + 1;
-	/* A kind that could not be noted is told again rather than never. */
-	first = !bpf_map_lookup_elem(&kinds, &kind) &&
-		bpf_map_update_elem(&kinds, &kind, &one, BPF_NOEXIST) != -EEXIST_;
+	if (!bpf_map_lookup_elem(&kinds, &kind)) {
+		err = bpf_map_update_elem(&kinds, &kind, &one, BPF_NOEXIST);
+		/* A kind that could not be noted is told again rather than never. */
+		first = err != -EEXIST_;
+		if (err && first)
+			count(failed_index);
+	}
 	if (!first) {
 		now = bpf_ktime_get_boot_ns();
 		start = *(volatile u64 *)&p->rate_start;

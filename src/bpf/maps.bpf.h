@@ -125,6 +125,22 @@ struct {
 	__type(value, struct ebph_task);
 } replay_tasks SEC(".maps");
 
+/* Holds nothing: replacing its element makes the kernel wait until every program
+ * has ended that might use the old one (see GracePeriod). That it is named in a
+ * sleepable program makes it wait for programs that may be preempted as well. */
+struct grace_inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct grace_inner);
+} grace SEC(".maps");
+
 /* The only global: settings that change, the pools' heads, who we are.
  * User space reads it through a mapping, commands write it. */
 struct ebph_globals globals;

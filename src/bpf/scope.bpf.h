@@ -4,7 +4,7 @@
 #define EBPH_SCOPE_BPF_H
 
 enum {
-	ANCESTORS = 64,
+	ANCESTORS = 4096, /* generations below the root */
 	CGROUP_LEVELS = 64,
 };
 

@@ -291,6 +291,7 @@ impl Learner {
             unlearnt: self.unlearnt,
             execs: self.execs,
             processes_ended: self.ended,
+            last_exec_ns: 0,
             created_ns: 0,
             rows_held: rows.iter().flatten().count() as u64,
             clock: None,

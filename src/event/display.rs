@@ -151,7 +151,7 @@ impl fmt::Display for Anomaly {
             write!(f, "; {} repeats not shown", self.suppressed)?;
         }
         if self.context.lost_before > 0 {
-            write!(f, "; {} events lost just before", self.context.lost_before)?;
+            write!(f, "; {} events lost before it", self.context.lost_before)?;
         }
         Ok(())
     }

@@ -476,7 +476,7 @@ fn anomaly_line() {
         "2026-11-22T09:00:00.123Z ANOMALY: /home/u/anomaly (pid 11162, uid 0): write is not normal \
          right after write or 3 calls after brk (2 of 8 pairs); calls: mprotect mprotect mprotect \
          munmap fstat brk brk write >write<; anomaly 1 of this profile (8:1:5259631:0); 1 of this \
-         thread's last 128 calls anomalous, at most 1; 2 events lost just before"
+         thread's last 128 calls anomalous, at most 1; 2 events lost before it"
     );
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::param::page_size;
+
 use crate::error::{Error, Result};
 use crate::event::{EventHandler, EventMask};
 use crate::kernel;
@@ -187,7 +189,8 @@ impl MonitorBuilder {
     }
 
     /// Sets which events there are; the kernel does not even make the others. All but
-    /// [`NewSequence`](crate::Event::NewSequence) by default.
+    /// [`NewSequence`](crate::Event::NewSequence) by default. Receivers are told of losses and
+    /// warnings whatever is set here; handlers are not.
     #[must_use]
     pub fn events(mut self, events: EventMask) -> Self {
         self.events = events;
@@ -264,6 +267,7 @@ impl MonitorBuilder {
             limits: Mutex::new(self.limits),
             mask: self.events,
             channel_capacity: self.channel_capacity,
+            stopped: false,
         };
         for (handler, events) in handlers {
             let thread = worker::spawn_handler(handler, events, Arc::clone(&hub))?;
@@ -277,7 +281,12 @@ impl MonitorBuilder {
         self.limits.validate()?;
         in_range("max_profiles", self.max_profiles.into(), 1, 1 << 20)?;
         in_range("max_rows", self.max_rows.into(), 1, 1 << 22)?;
-        in_range("ring_bytes", self.ring_bytes.into(), 4096, 1 << 30)?;
+        in_range(
+            "ring_bytes",
+            self.ring_bytes.into(),
+            page_size() as u64,
+            1 << 30,
+        )?;
         in_range("channel_capacity", self.channel_capacity as u64, 1, 1 << 24)?;
         if !self.ring_bytes.is_power_of_two() {
             return Err(invalid(

@@ -116,9 +116,11 @@ impl<T> Receiver<T> {
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.queue
             .recv_timeout(timeout)
-            .map_err(|error| match error {
-                channel::RecvTimeoutError::Timeout => RecvTimeoutError::Timeout,
-                channel::RecvTimeoutError::Disconnected => RecvTimeoutError::Disconnected,
+            .or_else(|error| match error {
+                channel::RecvTimeoutError::Timeout => Err(RecvTimeoutError::Timeout),
+                channel::RecvTimeoutError::Disconnected => {
+                    self.last_word().ok_or(RecvTimeoutError::Disconnected)
+                }
             })
     }
 
@@ -259,6 +261,7 @@ impl Subscriber {
                 }
             }
             Some(false) => {
+                // A warning that is lost is told of as well, but is no event of the kernel's.
                 self.untold[1] += 1;
                 if counted {
                     self.since_anomaly += 1;

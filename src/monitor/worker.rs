@@ -71,10 +71,34 @@ impl Hub {
         });
     }
 
-    fn lost_in_ring(&self, count: u64) {
-        for subscriber in &mut self.lock().list {
-            subscriber.lost_in_ring(count);
+    /// Hands one record of the ring on, or says that it cannot be understood.
+    fn take(&self, record: &[u8], clock: &Clock, lost_seen: &mut u64) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        match decode(record, clock, *lost_seen) {
+            Ok(decoded) => {
+                self.note_losses(lost_seen, decoded.lost);
+                self.deliver(&decoded.event);
+            }
+            Err(error) => {
+                log::warn!("a record of {} bytes: {error}", record.len());
+                self.undecodable.fetch_add(1, Ordering::Relaxed);
+                self.warn(WarningKind::Undecodable, 1);
+            }
         }
+    }
+
+    /// Says that the kernel found the ring full, where the gap is.
+    fn note_losses(&self, seen: &mut u64, now: u64) {
+        if let Some(count) = now.checked_sub(*seen).filter(|count| *count > 0) {
+            *seen = now;
+            for subscriber in &mut self.lock().list {
+                subscriber.lost_in_ring(count);
+            }
+        }
+    }
+
+    fn warn(&self, what: WarningKind, count: u64) {
+        self.deliver(&Event::Warning(Warning::now(what, count)));
     }
 
     /// Ends all receivers; what they were not told of is theirs to find.
@@ -136,7 +160,8 @@ impl Worker {
         }
         // Everything was detached before the request to stop came: what is in the ring is all.
         while self.drain(&mut lost_seen) {}
-        self.note_losses(&mut lost_seen, self.surprises.lost_in_ring());
+        self.hub
+            .note_losses(&mut lost_seen, self.surprises.lost_in_ring());
         self.watch();
     }
 
@@ -160,38 +185,15 @@ impl Worker {
         let records = self.events.take(BATCH);
         let clock = Clock::now();
         for record in &records {
-            self.hub.taken.fetch_add(1, Ordering::Relaxed);
-            match decode(record, &clock, *lost_seen) {
-                Ok(decoded) => {
-                    self.note_losses(lost_seen, decoded.lost);
-                    self.hub.deliver(&decoded.event);
-                }
-                Err(error) => {
-                    log::warn!("a record of {} bytes: {error}", record.len());
-                    self.hub.undecodable.fetch_add(1, Ordering::Relaxed);
-                    self.warn(WarningKind::Undecodable, 1);
-                }
-            }
+            self.hub.take(record, &clock, lost_seen);
         }
         !records.is_empty()
     }
 
-    /// Says that the kernel found the ring full, where the gap is.
-    fn note_losses(&self, seen: &mut u64, now: u64) {
-        if let Some(count) = now.checked_sub(*seen).filter(|count| *count > 0) {
-            *seen = now;
-            self.hub.lost_in_ring(count);
-        }
-    }
-
     fn watch(&mut self) {
         for (what, count) in self.surprises.look(&self.hub) {
-            self.warn(what, count);
+            self.hub.warn(what, count);
         }
-    }
-
-    fn warn(&self, what: WarningKind, count: u64) {
-        self.hub.deliver(&Event::Warning(Warning::now(what, count)));
     }
 }
 
@@ -221,4 +223,57 @@ pub(crate) fn spawn_handler(
             }
         })
         .map_err(Error::io("starting a thread"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventMask;
+
+    /// Check that a record that cannot be understood is counted and told of, and harms nothing.
+    #[test]
+    fn surprises_from_the_ring() {
+        let hub = Hub::default();
+        let (subscriber, events) = Subscriber::events(4, EventMask::default());
+        hub.subscribe(subscriber);
+        let mut lost = 0;
+        for record in [&b""[..], &[0; 7], &[0xff; 736]] {
+            hub.take(record, &Clock::now(), &mut lost);
+        }
+        hub.close();
+        let mut stats = EventStats::default();
+        hub.count(&mut stats);
+        assert_eq!((stats.read, stats.undecodable), (3, 3));
+        assert_eq!(lost, 0);
+        let told: Vec<_> = events.iter().collect();
+        assert_eq!(told.len(), 3);
+        for event in told {
+            let Event::Warning(warning) = event else {
+                panic!("{event}");
+            };
+            assert_eq!(warning.what, WarningKind::Undecodable);
+        }
+    }
+
+    /// Check that a gap is told of where it is, also when the queue was full meanwhile.
+    #[test]
+    fn gaps() {
+        let hub = Hub::default();
+        let (subscriber, events) = Subscriber::events(1, EventMask::default());
+        hub.subscribe(subscriber);
+        let mut seen = 0;
+        hub.warn(WarningKind::Contention, 1);
+        hub.note_losses(&mut seen, 5);
+        hub.note_losses(&mut seen, 5);
+        hub.note_losses(&mut seen, 7);
+        hub.close();
+        let counts: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Lost(lost) => Some(lost.count),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(counts, [7]);
+    }
 }

@@ -1,5 +1,7 @@
 //! What happens when there is no more room: less is learnt or reported, and that is said.
 
+use std::path::PathBuf;
+
 use ebph::{Error, EventMask, Monitor, Scope, State};
 
 use crate::harness::{Gated, Stage, Watch, call, getppid, learnt, program};
@@ -41,6 +43,65 @@ fn no_room_for_a_profile() {
     let told: Vec<_> = outcome.all("capacity_exhausted").collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].text("what"), "profiles");
+}
+
+/// Check that programs which are executed while their profiles are forgotten are learnt apart, and
+/// that every slot and row comes back in the end.
+#[test]
+fn forgetting_beside_execs_loses_nothing() {
+    let stage = Stage::new();
+    // The runner and two more.
+    let watch = stage.watch_with(|builder| builder.max_profiles(3).max_rows(64));
+    let programs = [
+        ("first", libc::SYS_getuid, "getuid"),
+        ("second", libc::SYS_getgid, "getgid"),
+    ]
+    .map(|(name, number, symbol)| (stage.copy("calls", name), call(number, 200), symbol));
+    let keys = programs
+        .each_ref()
+        .map(|(path, ..)| watch.key_of(path).expect("the file exists"));
+    let mut forgotten = 0;
+    std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            for _ in 0..200 {
+                let start = |(path, calls, _): &(PathBuf, String, _)| {
+                    stage.start(path.to_str().expect("test paths are UTF-8"), &[calls])
+                };
+                let runs = programs.iter().cycle().take(4).map(start);
+                for run in runs.collect::<Vec<_>>() {
+                    assert!(run.wait().success());
+                }
+            }
+        });
+        while !storm.is_finished() {
+            for (key, (_, _, own)) in keys.iter().zip(&programs) {
+                if let Some(profile) = watch.profile(*key).expect("readable") {
+                    let stranger = profile
+                        .symbols()
+                        .find(|symbol| symbol.name() != *own && symbol.name() != "exit_group");
+                    assert_eq!(stranger, None, "in the profile that makes {own}");
+                }
+                match watch.forget(*key) {
+                    Ok(()) => forgotten += 1,
+                    Err(Error::NoSuchProfile(_) | Error::ProfileInUse { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    });
+    for key in keys {
+        match watch.forget(key) {
+            Ok(()) => forgotten += 1,
+            Err(error) => assert!(matches!(error, Error::NoSuchProfile(_)), "{error}"),
+        }
+    }
+    let left: Vec<_> = watch.profiles().expect("readable").collect();
+    let stats = watch.finish().stats;
+    assert_eq!(left.len(), 1, "the runner's: {left:?}");
+    assert_eq!(stats.profiles.used, 1);
+    assert_eq!(stats.rows.used, left[0].rows());
+    assert_eq!(stats.profiles.created, 1 + forgotten);
+    assert_eq!(stats.rows.refused, 0);
 }
 
 /// Check that calls which find no row are counted, and that their profile, which lacks them,

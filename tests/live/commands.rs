@@ -1,10 +1,13 @@
 //! Commands: each one's effect, its event, and its refusal.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ebph::{Error, Key, Limits, State};
+use ebph::{Error, Key, Limits, Profile, State};
 
-use crate::harness::{Pipe, Seen, Stage, Start, Watch, call, eventually, getppid, held, learnt};
+use crate::harness::{
+    Pipe, Run, Seen, Stage, Start, Watch, call, eventually, getppid, held, learnt,
+};
 
 /// A stage with one trained profile, of a victim that has ended.
 fn trained() -> (Stage, Watch, Key) {
@@ -134,6 +137,115 @@ fn reset_of_a_living_profile() {
     gate.send(1);
     assert!(run.wait().success());
     assert_eq!(stage.profile(&watch, "calls").train_count(), 3 + 1);
+    watch.finish();
+}
+
+/// Checks what a command does to a profile that more threads than there are processors use, all of
+/// them making the same five calls over and over.
+struct Busy<'a> {
+    run: Run<'a>,
+    gate: &'a Pipe,
+    watch: &'a Watch,
+    key: Key,
+    /// All there is to learn from those calls.
+    pairs: BTreeSet<String>,
+}
+
+impl<'a> Busy<'a> {
+    fn start(stage: &'a Stage, watch: &'a Watch, gate: &'a Pipe) -> Self {
+        let threads = 3 * std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = threads.min(48);
+        let arguments = ["loop".to_owned(), threads.to_string()];
+        let run = stage.start_with(&Start::new().input(gate), "threads", &arguments);
+        let pid = run.pid;
+        eventually("all threads to be in their loops", || {
+            let mut all = watch.processes().expect("processes can be listed");
+            let process = all.find(|process| process.pid == pid)?;
+            let looping = process.threads().iter().filter(|thread| thread.calls > 20);
+            (looping.count() >= threads).then_some(())
+        });
+        // The leader's last call but one.
+        run.until_blocked_in(libc::SYS_read);
+        let calls = ["getppid", "getuid", "getpid", "getuid", "getgid"];
+        let pairs = (0..calls.len()).flat_map(|at| {
+            (1..=8).map(move |back| {
+                let previous = calls[(at + 2 * calls.len() - back) % calls.len()];
+                format!("{}<-{previous}@{back}", calls[at])
+            })
+        });
+        Self {
+            run,
+            gate,
+            watch,
+            key: stage.key(watch, "threads"),
+            pairs: pairs.collect(),
+        }
+    }
+
+    fn profile(&self) -> Profile {
+        let profile = self.watch.profile(self.key).expect("readable");
+        profile.expect("it is in use")
+    }
+
+    /// Waits until everything was learnt again.
+    #[track_caller]
+    fn until_learnt(&self) {
+        eventually("all pairs to be learnt again", || {
+            (learnt(&self.profile()) == self.pairs).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn until_frozen(&self) {
+        eventually("the profile to freeze again", || {
+            self.profile().is_frozen().then_some(())
+        });
+        assert!(self.profile().sequences() > 0);
+    }
+
+    fn end(self) {
+        self.gate.send(1);
+        assert!(self.run.wait().success());
+    }
+}
+
+/// Check that a profile which is wiped while its threads go on learns everything anew, and freezes.
+#[test]
+fn a_wiped_profile_in_use_learns_anew() {
+    let (stage, gate) = (Stage::new(), Pipe::new());
+    let watch = stage.watch_with(|builder| builder.normal_wait(Duration::from_secs(3600)));
+    let busy = Busy::start(&stage, &watch, &gate);
+    for _ in 0..30 {
+        watch.reset(busy.key).expect("any state will do");
+        busy.until_learnt();
+        busy.until_frozen();
+        watch.sensitize(busy.key).expect("any state will do");
+        busy.until_learnt();
+        busy.until_frozen();
+    }
+    busy.end();
+    watch.finish();
+}
+
+/// Check that commands given while threads go on make no anomalies of the calls that they know.
+#[test]
+fn commands_to_a_profile_in_use_raise_no_alarm() {
+    let (stage, gate) = (Stage::new(), Pipe::new());
+    let watch = stage.watch_with(|builder| builder.normal_wait(Duration::from_secs(3600)));
+    let busy = Busy::start(&stage, &watch, &gate);
+    for _ in 0..30 {
+        watch.reset(busy.key).expect("any state will do");
+        busy.until_learnt();
+        watch.normalize(busy.key).expect("any state will do");
+        assert_eq!(held(&busy.profile()), busy.pairs);
+        // Once more, from the same.
+        watch.normalize(busy.key).expect("any state will do");
+        assert_eq!(busy.profile().state(), State::Normal);
+    }
+    // Its end is new.
+    let stats = watch.stats().expect("stats can be read");
+    assert_eq!(stats.detection.anomalies, 0);
+    busy.end();
     watch.finish();
 }
 

@@ -69,7 +69,9 @@ fn a_slow_receiver_loses_its_own() {
     let outcome = watch.finish();
     assert_eq!(outcome.of("start_normal", key).len(), 40);
     assert_eq!(outcome.all("lost").count(), 0, "the fast one lost nothing");
-    let slow: Vec<_> = slow.iter().map(|event| Seen::new(&event)).collect();
+    let slow: Vec<_> = std::iter::from_fn(|| slow.recv_timeout(Duration::from_secs(60)).ok())
+        .map(|event| Seen::new(&event))
+        .collect();
     let (lost, got): (Vec<_>, Vec<_>) = slow.iter().partition(|seen| seen.kind() == "lost");
     assert!(!lost.is_empty(), "{slow:?}");
     for seen in &lost {

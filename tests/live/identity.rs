@@ -164,6 +164,35 @@ fn a_profile_per_cgroup() {
     watch.finish();
 }
 
+/// Check that a profile in the place of a forgotten one shows nothing of that one's paths.
+#[test]
+fn a_reused_place_shows_its_own_paths() {
+    let stage = Stage::new();
+    // The runner and one more, which is each of these in turn.
+    let watch = stage.watch_with(|builder| builder.max_profiles(2));
+    let interpreter = stage.path("calls");
+    let script = format!("#!{} {}\n", interpreter.display(), getppid(1));
+    let names = ["a-name-that-is-far-longer-than-the-other-one", "b"];
+    for name in names {
+        let exe = stage.copy("calls", name);
+        let text = exe.to_str().expect("test paths are UTF-8");
+        stage.run_ok(1, text, &[getppid(1)]);
+        let profile = stage.profile(&watch, name);
+        assert_eq!((profile.exe(), profile.script()), (Some(&*exe), None));
+        watch.forget(profile.key()).expect("its process has ended");
+    }
+    for name in names {
+        let path = stage.file(&format!("{name}.script"), &script);
+        let text = path.to_str().expect("test paths are UTF-8");
+        stage.run_ok::<&str>(1, text, &[]);
+        let all = profiles_of(&watch, &interpreter);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all[0].script(), Some(&*path));
+        watch.forget(all[0].key()).expect("its process has ended");
+    }
+    watch.finish();
+}
+
 /// Check that a key survives being written down.
 #[test]
 fn keys_are_text() {

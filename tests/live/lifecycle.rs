@@ -149,8 +149,15 @@ fn part_that_fails_to_start() {
         return;
     }
     let before = descriptors();
+    let mut gone = std::process::Command::new("true")
+        .spawn()
+        .expect("true is there");
+    gone.wait().expect("it ends");
     let bad = [
         Monitor::builder().scope(Scope::Tree(0)),
+        // Found out only when the first hooks are attached.
+        Monitor::builder().scope(Scope::Tree(u32::MAX / 2)),
+        Monitor::builder().scope(Scope::Tree(gone.id())),
         Monitor::builder().scope(Scope::Cgroup("/nonexistent".into())),
         Monitor::builder().scope(Scope::Cgroup("/tmp".into())),
         Monitor::builder().max_profiles(0),

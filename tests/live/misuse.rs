@@ -4,9 +4,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use ebph::{EntryHook, Error, Monitor, MonitorBuilder, Scope};
+use ebph::{EntryHook, Error, Event, Monitor, MonitorBuilder, Scope};
 
-use crate::harness::{Stage, getppid, helper, require_root};
+use crate::harness::{Stage, deadline, eventually, getppid, helper, require_root};
 
 #[track_caller]
 fn refused(builder: MonitorBuilder) -> Error {
@@ -185,6 +185,85 @@ fn part_with_two_capabilities() {
     }
 }
 
+/// Check that a start for whose threads there is no room fails and says so, whichever of them it
+/// is, and neither waits for them nor leaves anything behind.
+#[test]
+fn no_room_for_threads() {
+    require_root();
+    helper::run("misuse::part_without_room_for_threads");
+}
+
+#[test]
+fn part_without_room_for_threads() {
+    if !helper::part("misuse::part_without_room_for_threads") {
+        return;
+    }
+    let stage = Stage::new();
+    let scope = stage.scope();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        become_limited();
+        let start = || {
+            let ignore = |_: &Event| {};
+            let builder = Monitor::builder().scope(scope.clone());
+            let builder = builder.hook(EntryHook::TpBtf);
+            builder.handler(ignore).handler(ignore).start().map(drop)
+        };
+        // This thread itself, two handlers and the worker.
+        for room in 1..4 {
+            limit_threads(room);
+            tell.send(start()).expect("the test waits");
+        }
+        limit_threads(4);
+        eventually("room, once the others are gone", || start().ok());
+        tell.send(Ok(())).expect("the test waits");
+    });
+    let next = || {
+        told.recv_timeout(2 * deadline())
+            .expect("start returns, and does not panic")
+    };
+    for _ in 1..4 {
+        match next() {
+            Err(Error::Io { source, .. }) => {
+                assert_eq!(source.kind(), io::ErrorKind::WouldBlock, "{source}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    next().expect("there is room");
+}
+
+/// Makes this thread, and no other, one of a user who has no other and is no exception to limits.
+fn become_limited() {
+    let uid = 0x4000_0000 | std::process::id();
+    let keep = [38 /* CAP_PERFMON */, 39 /* CAP_BPF */];
+    let high = keep
+        .into_iter()
+        .fold(0, |set, bit| set | 1_u32 << (bit - 32));
+    // struct __user_cap_header_struct of version 3, for this thread, and its two parts: effective,
+    // permitted and inheritable.
+    let header = [0x2008_0522_u32, 0];
+    let sets = [0, 0, 0, high, high, 0_u32];
+    // SAFETY: header and sets are as long as this version says and outlive the calls.
+    let failed = unsafe {
+        libc::prctl(libc::PR_SET_KEEPCAPS, 1) != 0
+            || libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0
+            || libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) != 0
+    };
+    assert!(!failed, "{}", io::Error::last_os_error());
+}
+
+/// From now on each user has room for so many threads.
+fn limit_threads(most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: 4,
+    };
+    // SAFETY: the limit outlives the call.
+    let failed = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) } != 0;
+    assert!(!failed, "{}", io::Error::last_os_error());
+}
+
 /// Check that preflight finds here what the monitor needs.
 #[test]
 fn preflight() {
@@ -200,12 +279,5 @@ fn run_as(test: &str, change: impl Fn() -> io::Result<()> + Send + Sync + 'stati
     let mut command = helper::command(test);
     // SAFETY: the closures above make system calls only, and allocate nothing.
     unsafe { command.pre_exec(change) };
-    let output = command.output().expect("this binary can be run");
-    assert!(
-        output.status.success(),
-        "{test}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    helper::finish(test, &mut command);
 }

@@ -102,6 +102,34 @@ fn longjmp_leaves_the_handler() {
     }
 }
 
+/// Check that a jump out of handlers nested deeper than there are frames is noticed as well.
+#[test]
+fn longjmp_leaves_deep_nesting() {
+    let stage = Stage::new();
+    let watch = stage.watch();
+    let gate = Pipe::new();
+    let start = Start::new().input(&gate);
+    let run = stage.start_with(&start, "signals", &["nestjump", "12"]);
+    run.until_blocked_in(libc::SYS_read);
+    let process = watch
+        .processes()
+        .expect("processes can be listed")
+        .find(|process| process.pid == run.pid)
+        .expect("a living process is listed");
+    assert_eq!(process.threads()[0].signal_depth, 0);
+    let profile = stage.profile(&watch, "signals");
+    assert_eq!(profile.train_count(), 1 + 12 * 3 + 2);
+    assert_has(
+        &learnt(&profile),
+        &["getuid<-kill@1", "getuid<-rt_sigaction@3"],
+    );
+    gate.send(1);
+    assert!(run.wait().success());
+    let threads = watch.finish().stats.threads;
+    assert_eq!(threads.frames_overflow, 12 - 8);
+    assert!(threads.frames_dropped > 0);
+}
+
 /// Check that a read which the kernel restarts after a handler is recorded once.
 #[test]
 fn a_restarted_read_is_one_call() {
@@ -234,6 +262,30 @@ fn a_late_start_makes_a_report_uncertain() {
     let watch = stage.watch();
     gate.send(1);
     assert!(!run.wait().success());
+    let outcome = watch.finish();
+    let all: Vec<_> = outcome.all("unbalanced_sigreturn").collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(!all[0].is_true("certain"));
+}
+
+/// Check that an unbalanced rt_sigreturn is not certain in a thread that got its profile in the
+/// middle of its run: it may have been inside a handler, and here it was.
+#[test]
+fn a_late_profile_makes_a_report_uncertain() {
+    let stage = Stage::new();
+    // The runner and one more.
+    let watch = stage.watch_with(|builder| builder.max_profiles(2));
+    stage.run_ok(1, "calls", &[getppid(1)]);
+    let gate = Pipe::new();
+    let run = stage.start_with(&Start::new().input(&gate), "signals", &["inside"]);
+    run.until_blocked_in(libc::SYS_read);
+    watch
+        .forget(stage.key(&watch, "calls"))
+        .expect("its process has ended");
+    gate.send(1);
+    assert!(run.wait().success());
+    // getppid, rt_sigreturn, exit_group
+    assert_eq!(stage.profile(&watch, "signals").train_count(), 3);
     let outcome = watch.finish();
     let all: Vec<_> = outcome.all("unbalanced_sigreturn").collect();
     assert_eq!(all.len(), 1, "{all:?}");

@@ -4,6 +4,9 @@
  * up a handler is 1 rt_sigaction, an alternate stack 1 sigaltstack.
  *
  * nest D      a handler that raises its own signal until D are nested
+ * nestjump D  the innermost of D nested handlers leaves them all by longjmp; then
+ *             reads one byte
+ * inside      a handler that reads one byte and makes a getppid, then returns
  * jump K      K times: the handler leaves by longjmp
  * jumpalt K   the same on an alternate stack
  * read        reads one byte with an SA_RESTART handler set for SIGUSR1
@@ -23,6 +26,7 @@
 #define EINTR_ 4
 
 static volatile unsigned long depth, deepest;
+static volatile int leaves;
 static void *back[5];
 static char alternate[32768] __attribute__((aligned(16)));
 
@@ -39,6 +43,17 @@ static void nested(int signal)
 	sys0(__NR_getppid);
 	if (depth < deepest)
 		raise_usr1();
+	else if (leaves)
+		__builtin_longjmp(back, 1);
+}
+
+static void waits(int signal)
+{
+	char byte;
+
+	(void)signal;
+	sys3(__NR_read, 0, &byte, 1);
+	sys0(__NR_getppid);
 }
 
 static void jump(int signal)
@@ -77,6 +92,20 @@ static int entry(int argc, char **argv)
 		raise_usr1();
 		sys0(__NR_getuid);
 		return depth == times ? 0 : 93;
+	}
+	if (same(argv[1], "nestjump")) {
+		/* 1 rt_sigaction + times * (getpid, kill, getppid) + getuid, read */
+		deepest = times;
+		leaves = 1;
+		raw_sigaction(SIGUSR1_, nested, SA_NODEFER_);
+		jump_once();
+		return sys3(__NR_read, 0, &byte, 1) == 1 && depth == times ? 0 : 93;
+	}
+	if (same(argv[1], "inside")) {
+		/* rt_sigaction, getpid, kill, read, getppid, rt_sigreturn */
+		raw_sigaction(SIGUSR1_, waits, 0);
+		raise_usr1();
+		return 0;
 	}
 	if (same(argv[1], "jump") || same(argv[1], "jumpalt")) {
 		/* 1 rt_sigaction [+ 1 sigaltstack] + times * (getpid, kill, getppid, getuid) */

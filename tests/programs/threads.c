@@ -5,8 +5,11 @@
  *                      the exit_group that ends the program.
  * threads exec PATH    a thread that is not the leader becomes PATH (the
  *                      leader spins). 2 calls: clone, execve.
+ * threads loop N       N threads make getppid, getuid, getpid, getuid, getgid
+ *                      over and over; the leader ends them all after it has
+ *                      read a byte. N clones, 1 read, 1 exit_group besides.
  *
- * The leader waits without a system call.
+ * Where nothing else is said the leader waits without a system call.
  */
 #include "raw.h"
 
@@ -27,6 +30,18 @@ static void work(void *unused)
 	repeat(calls, __NR_getppid);
 	for (;;)
 		sys1(__NR_exit, 0);
+}
+
+static void loop(void *unused)
+{
+	(void)unused;
+	for (;;) {
+		sys0(__NR_getppid);
+		sys0(__NR_getuid);
+		sys0(__NR_getpid);
+		sys0(__NR_getuid);
+		sys0(__NR_getgid);
+	}
 }
 
 static void become(void *unused)
@@ -52,6 +67,7 @@ static void start(int at, void (*run)(void *))
 static int entry(int argc, char **argv)
 {
 	const char *text = argv[1];
+	char byte;
 	int count;
 
 	if (argc < 3)
@@ -61,6 +77,15 @@ static int entry(int argc, char **argv)
 		start(0, become);
 		for (;;)
 			pause_cpu();
+	}
+	if (same(argv[1], "loop")) {
+		text = argv[2];
+		count = (int)number(&text);
+		if (count > MOST)
+			return 93;
+		for (int i = 0; i < count; i++)
+			start(i, loop);
+		return sys3(__NR_read, 0, &byte, 1) == 1 ? 0 : 92;
 	}
 	count = (int)number(&text);
 	text = argv[2];

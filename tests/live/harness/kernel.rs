@@ -121,6 +121,21 @@ pub fn hides_calls() -> bool {
     preemptible.is_some()
 }
 
+/// Tells whether this kernel counts the calls that it hides from the plain tracepoint, as it does
+/// from 6.7 on.
+pub fn counts_hidden_calls() -> bool {
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+    let mut next = || numbers.next().and_then(Result::ok);
+    next()
+        .zip(next())
+        .expect("a release begins with two numbers")
+        >= (6, 7)
+}
+
 /// What each of this process's descriptors is, without the numbers.
 pub fn descriptors() -> Vec<String> {
     let entries = fs::read_dir("/proc/self/fd").expect("/proc is mounted");
