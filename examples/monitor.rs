@@ -62,6 +62,8 @@ fn preflight() -> ExitCode {
 }
 
 fn run(watch: Watch) -> Result<u8, String> {
+    // One line says what failed; what libbpf has to say goes to a logger, of which there is none.
+    ebph::log_libbpf();
     // Before any thread there is, so that all of them leave the signals to the one that waits.
     signals::block();
     let (ends, end) = mpsc::channel();

@@ -34,7 +34,9 @@
 //!
 //! # Privileges
 //!
-//! `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`.
+//! `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`. Where the plain tracepoint is used (by default
+//! from Linux 7.2 on) tracefs must be readable as well, or `CAP_SYS_ADMIN` there; some
+//! distributions' kernels ask for the latter in any case.
 //!
 //! # Known problems
 //!

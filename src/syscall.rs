@@ -41,7 +41,7 @@ pub enum Abi {
     Aarch64,
     /// 32-bit calls on arm64.
     Arm,
-    /// Operations submitted through an io_uring, recorded in the thread that submits them.
+    /// Operations submitted through an io_uring. They have letters; no program records them yet.
     IoUring,
     /// Bare numbers of unknown origin, for traces from elsewhere.
     Raw,

@@ -117,8 +117,8 @@ struct hash_job {
 	u32 length;
 };
 
-/* Eight bytes a step, the last one padded with zeroes. User space computes
- * the same from a path, so this is part of what a key means. */
+/* Eight bytes a step, the last one padded with zeroes. Part of what a key
+ * means: a change of it gives every script a new profile. */
 static __always_inline u64 hash__mix(u64 hash, u64 word)
 {
 	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;

@@ -59,6 +59,7 @@ const GOALS: &[&str] = &[
     "frame: dropped",
     "frame: dropped from an alternate stack",
     "frame: several dropped at once",
+    "frame: dropped from beyond the kept ones",
     "frame: dropped by a call that is ignored",
     "frame: called from just below",
     "frame: called from its very place",
@@ -357,6 +358,10 @@ impl Coverage {
             self.hit_if(plain, "frame: dropped");
             self.hit_if(alternate, "frame: dropped from an alternate stack");
             self.hit_if(dropped.len() > 1, "frame: several dropped at once");
+            self.hit_if(
+                handlers.len() > 8,
+                "frame: dropped from beyond the kept ones",
+            );
             self.hit_if(did(Did::IGNORE), "frame: dropped by a call that is ignored");
         }
         if let Some(frame) = handlers.last()
