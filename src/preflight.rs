@@ -90,22 +90,29 @@ impl Preflight {
     ///
     /// # Errors
     ///
-    /// The error that [`MonitorBuilder::start`](crate::MonitorBuilder::start) would give.
+    /// The error that [`MonitorBuilder::start`](crate::MonitorBuilder::start) would give, with
+    /// everything at its default.
     pub fn require(&self) -> Result<()> {
+        self.require_bpf()?;
+        if self.facts.preemptible_tp_btf {
+            require_tracepoint()?;
+        }
+        Ok(())
+    }
+
+    /// The same, but for what depends on which program is chosen for the entry of system calls.
+    pub(crate) fn require_bpf(&self) -> Result<()> {
         plan::require(&self.facts)?;
         let missing = kernel::missing_capabilities();
         if !missing.is_empty() {
             return Err(Error::NotPrivileged { missing });
         }
-        if let Some(error) = kernel::bpf_refusal() {
-            return Err(Error::BpfDenied {
+        match kernel::bpf_refusal() {
+            None => Ok(()),
+            Some(error) => Err(Error::BpfDenied {
                 why: format!("making a map: {error}"),
-            });
+            }),
         }
-        if self.facts.preemptible_tp_btf {
-            require_tracepoint()?;
-        }
-        Ok(())
     }
 
     pub(crate) fn facts(&self) -> &Facts {

@@ -104,7 +104,7 @@ pub struct ThreadStats {
     pub signals: u64,
     /// Handlers nested too deep for the interrupted window to be kept.
     pub frames_overflow: u64,
-    /// Handlers left by a jump, as far as the stack pointer tells.
+    /// Jumps out of handlers, as far as the stack pointer tells.
     pub frames_dropped: u64,
     /// Returns from a handler that was not entered.
     pub unbalanced: u64,
@@ -334,7 +334,7 @@ impl Stats {
                     line("bound to a profile anew", threads.late_binds),
                     line("signal handlers entered", threads.signals),
                     line("handlers nested too deep", threads.frames_overflow),
-                    line("handlers left by a jump", threads.frames_dropped),
+                    line("jumps out of handlers", threads.frames_dropped),
                     line("unbalanced sigreturns", threads.unbalanced),
                 ],
             ),

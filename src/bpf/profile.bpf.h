@@ -15,7 +15,7 @@ __noinline int profile__count(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct ebph_limits *l = &globals.limits;
 	struct ebph_call *c;
-	u64 s, trained, last, factor;
+	u64 s, trained, last, first, factor;
 	u32 n;
 
 	if (!p || !ts)
@@ -40,7 +40,10 @@ __noinline int profile__count(struct ebph_profile *p, struct ebph_task *ts)
 	if (trained < l->min_train_calls || p->ended < l->min_train_processes)
 		return 0;
 	factor = *(volatile u64 *)&l->factor;
-	if (trained * (u32)factor <= (trained - last) * (factor >> 32))
+	/* The calls at the last novelty; a wipe between the two additions above can
+	 * leave `last` the larger. */
+	first = trained > last ? trained - last : 0;
+	if (trained * (u32)factor <= first * (factor >> 32))
 		return 0;
 	/* The time before the flag: whoever sees the flag sees the time. */
 	p->normal_time = call__now(c) + l->normal_wait;
@@ -206,15 +209,20 @@ __noinline int profile__apply(struct ebph_profile *p, struct ebph_task *ts)
 		state = profile__state(p);
 	}
 	c->missed = 0;
+	/* The plane after the state: what became normal just now counts. And the state
+	 * once more after the plane: one that is being wiped judges nobody. */
+	if (state & EBPH_NORMAL && row)
+		c->missed = ~row__seen(row, c->window) >> 8;
+	if (c->missed)
+		state = profile__state(p);
 	if (state & EBPH_NORMAL) {
 		c->did |= EBPH_DID_TEST;
 		c->state = state;
-		/* The plane after the state: what became normal just now counts. */
-		if (row)
-			c->missed = ~row__seen(row, c->window) >> 8;
 		/* An empty frame with an empty bit pushed stays as it is. */
 		if (c->missed || ts->lfc)
 			profile__judge(p, ts);
+	} else {
+		c->missed = 0;
 	}
 	/* What is held back must not seem younger than it is. */
 	state = profile__state(p);

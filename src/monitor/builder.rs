@@ -221,7 +221,7 @@ impl MonitorBuilder {
         self.validate()?;
         let scope = self.resolve_scope()?;
         let preflight = Preflight::run();
-        preflight.require()?;
+        preflight.require_bpf()?;
         let plan = plan::plan(
             preflight.facts(),
             &Options {

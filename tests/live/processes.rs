@@ -211,10 +211,11 @@ fn storm(hook: EntryHook, counted: bool) {
     assert_eq!(outcome.stats.calls.recorded, seen);
 }
 
-/// Check that a storm of calls is accounted for to the last call.
+/// Check that a storm of calls is accounted for to the last call, but for kernels whose programs of
+/// this kind run preemptibly: they skip calls in silence, which is why it is not the default there.
 #[test]
 fn a_storm_is_accounted_for() {
-    storm(EntryHook::TpBtf, true);
+    storm(EntryHook::TpBtf, !kernel::hides_calls());
 }
 
 /// Check the same for the plain tracepoint.

@@ -121,8 +121,8 @@ pub fn hides_calls() -> bool {
     preemptible.is_some()
 }
 
-/// Tells whether this kernel counts the calls that it hides from the plain tracepoint, as it does
-/// from 6.7 on.
+/// Tells whether this kernel counts every call that it hides from the plain tracepoint: not before
+/// 6.7, and not where hooks can be preempted.
 pub fn counts_hidden_calls() -> bool {
     let release = rustix::system::uname()
         .release()
@@ -134,6 +134,7 @@ pub fn counts_hidden_calls() -> bool {
         .zip(next())
         .expect("a release begins with two numbers")
         >= (6, 7)
+        && !hides_calls()
 }
 
 /// What each of this process's descriptors is, without the numbers.
