@@ -1,20 +1,25 @@
 //! Loading, attaching, and calling into the kernel: the one place that holds libbpf objects.
 #![allow(unsafe_code)]
 
+mod grace;
+mod program;
+
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, IntoRawFd as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 
+pub(crate) use self::grace::{GracePeriod, try_map};
+pub(crate) use self::program::Program;
+use self::program::{info, memlock, own};
 use crate::error::{Error, Result};
 use crate::maps::Mapped;
 use crate::plan::{self, Hook, Plan};
 use crate::preflight::ENTRY_TRACEPOINT;
-use crate::skel::{EbphSkel, EbphSkelBuilder, Wire, types};
+use crate::skel::{EbphSkel, EbphSkelBuilder, types};
 use crate::tracepoint;
 
 /// How large the maps are, and what is fixed while the hooks run.
@@ -26,74 +31,6 @@ pub(crate) struct Sizes {
     pub ring_bytes: u32,
     /// Steps of one replay; none outside it.
     pub replay_steps: u32,
-}
-
-/// A loaded program, kept apart from the skeleton it came from.
-#[derive(Debug)]
-pub(crate) struct Program {
-    name: &'static str,
-    fd: OwnedFd,
-}
-
-/// What the kernel knows of a program.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ProgramInfo {
-    pub run_count: u64,
-    pub run_time: Duration,
-    pub recursion_misses: u64,
-    pub verified_instructions: u32,
-}
-
-impl Program {
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Asks the kernel about the program.
-    pub(crate) fn info(&self) -> io::Result<ProgramInfo> {
-        info(self.fd.as_fd())
-    }
-
-    /// Runs a `SEC("syscall")` program; it may change its argument.
-    pub(crate) fn run<T: Wire>(&self, argument: &mut T) -> io::Result<()> {
-        let mut options = libbpf_sys::bpf_test_run_opts {
-            sz: size_of::<libbpf_sys::bpf_test_run_opts>() as u64,
-            ctx_in: std::ptr::from_mut(argument).cast(),
-            ctx_size_in: size_of::<T>() as u32,
-            ..Default::default()
-        };
-        // SAFETY: `ctx_in` points to `ctx_size_in` bytes that are ours to change: the kernel
-        // copies the argument in, and its new value back. Any bytes are a valid `T`.
-        let err =
-            unsafe { libbpf_sys::bpf_prog_test_run_opts(self.fd.as_raw_fd(), &raw mut options) };
-        match err {
-            0 => Ok(()),
-            err => Err(io::Error::from_raw_os_error(-err)),
-        }
-    }
-}
-
-fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
-    let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: `info` is plain data of `len` bytes, and its pointers are null: the kernel writes
-    // nothing beyond it.
-    let err = unsafe {
-        libbpf_sys::bpf_obj_get_info_by_fd(
-            program.as_raw_fd(),
-            (&raw mut info).cast(),
-            &raw mut len,
-        )
-    };
-    if err != 0 {
-        return Err(io::Error::from_raw_os_error(-err));
-    }
-    Ok(ProgramInfo {
-        run_count: info.run_cnt,
-        run_time: Duration::from_nanos(info.run_time_ns),
-        recursion_misses: info.recursion_misses,
-        verified_instructions: info.verified_insns,
-    })
 }
 
 /// The maps that user space reads.
@@ -205,16 +142,6 @@ fn attach_error(program: &str) -> impl FnOnce(libbpf_rs::Error) -> Error {
         program,
         source: as_io(error),
     }
-}
-
-fn own<'a>(name: &'static str, program: impl AsFd + 'a) -> Result<Program> {
-    Ok(Program {
-        name,
-        fd: program
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(Error::io(format!("program {name}")))?,
-    })
 }
 
 /// One more than the highest number that a CPU may ever have: the counters have a cell for each.
@@ -351,7 +278,7 @@ pub(crate) fn start(
             attached
                 .programs
                 .iter()
-                .map(|program| memlock(program.fd.as_fd())),
+                .map(|program| memlock(program.as_fd())),
         )
         .sum();
     let live = Live {
@@ -364,15 +291,6 @@ pub(crate) fn start(
         memory,
     };
     Ok((live, events))
-}
-
-/// The bytes that the kernel says it holds for a map or program; 0 where it does not say.
-fn memlock(fd: BorrowedFd<'_>) -> u64 {
-    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
-        .unwrap_or(0)
 }
 
 /// Whether a program of this name stands at the entry of system calls.
@@ -478,72 +396,6 @@ impl Events {
         .map_err(load_error("the ring buffer"))?;
         let ring = ring.build().map_err(load_error("the ring buffer"))?;
         Ok(Self { ring, records })
-    }
-}
-
-/// Makes a map of one element without a name.
-fn create_map() -> io::Result<OwnedFd> {
-    let (key, value, entries) = (4, 8, 1);
-    // SAFETY: no name and no options: null pointers that the function allows.
-    let fd = unsafe {
-        libbpf_sys::bpf_map_create(
-            libbpf_sys::BPF_MAP_TYPE_ARRAY,
-            std::ptr::null(),
-            key,
-            value,
-            entries,
-            std::ptr::null(),
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: the kernel has just given this descriptor to us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Makes a map and gives it back: whether bpf(2) is to be had at all.
-pub(crate) fn try_map() -> io::Result<()> {
-    create_map().map(drop)
-}
-
-/// A way to wait until every program that runs in the kernel now has ended.
-///
-/// The kernel itself waits for that when an element of a map of maps is replaced, so that the old
-/// inner map is out of use when the call returns. `membarrier(2)` would not do: with a single CPU
-/// online it returns at once, while a preempted program may still be in the middle of its run.
-#[derive(Debug)]
-pub(crate) struct GracePeriod {
-    outer: OwnedFd,
-    inner: OwnedFd,
-}
-
-/// Where the kernel cannot be asked: much longer than any program runs.
-const LONG_ENOUGH: Duration = Duration::from_secs(1);
-
-impl GracePeriod {
-    fn new(outer: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(Self {
-            outer: outer.try_clone_to_owned()?,
-            inner: create_map()?,
-        })
-    }
-
-    pub(crate) fn wait(&self) {
-        let (key, value) = (0u32, self.inner.as_raw_fd());
-        // SAFETY: key and value are of the sizes the map was made with, and outlive the call.
-        let err = unsafe {
-            libbpf_sys::bpf_map_update_elem(
-                self.outer.as_raw_fd(),
-                (&raw const key).cast(),
-                (&raw const value).cast(),
-                0,
-            )
-        };
-        if err != 0 {
-            log::warn!("no grace period to be had: error {err}");
-            std::thread::sleep(LONG_ENOUGH);
-        }
     }
 }
 

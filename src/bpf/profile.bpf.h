@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The detector: learn, freeze, become normal, judge (thesis 3.4, 3.6; pH).
- *
- * No hook in here. A profile's state word carries the count of its sequences
- * beside its flags, so that a transition, which is one compare-and-swap of that
- * word, fails if anything new was learnt since the counts it rests on were read.
+ * No hook in here.
  */
 #ifndef EBPH_PROFILE_BPF_H
 #define EBPH_PROFILE_BPF_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* System call entry: the hot path. The plan attaches one of the two programs. */
+/* System call entry: the hot path. The plan attaches one of these programs. */
 
 /* The thread's run, scope or exec is not what its state says. False: this call
  * is not for us. */
@@ -27,7 +27,9 @@ __noinline int task__refresh(struct ebph_task *ts)
 		ts->script = 0;
 		ts->calls = 0;
 		ts->anomalies = 0;
-		ts->flags &= ~(EBPH_TASK_SELF | EBPH_TASK_UNCERTAIN);
+		ts->flags &= ~EBPH_TASK_UNCERTAIN;
+		if (task->tgid != globals.self_tgid)
+			ts->flags &= ~EBPH_TASK_SELF;
 		if (ts->flags & EBPH_TASK_IN)
 			count(late_execs);
 	}
