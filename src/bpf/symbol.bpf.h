@@ -73,6 +73,12 @@ static __always_inline bool symbol__is_sigreturn(u32 symbol)
 	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RT_SIGRETURN;
 }
 
+/* The last call of a native thread that ends by itself. */
+static __always_inline bool symbol__is_exit(u32 symbol)
+{
+	return symbol == ARCH_NR_EXIT || symbol == ARCH_NR_EXIT_GROUP;
+}
+
 /* Issued by the kernel, never by a program's own will. */
 static __always_inline bool symbol__is_restart(u32 symbol)
 {

@@ -149,14 +149,20 @@ __noinline int sys_enter__slow(s64 nr)
 	ts->call.did = 0;
 	profile__observe(p, ts, symbol, ts->slot, EBPH_BATCH);
 	event__report(p, ts);
+	if (symbol__is_exit(symbol)) {
+		/* Where hooks can be preempted, the one at exit may be skipped. */
+		task__flush(ts, p);
+		event__report(p, ts);
+	}
 	if (symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(nr))
 		event__sigreturn(ts, frame__pop(ts));
 	return 0;
 }
 
-/* `scope` is a constant where this is used: each scope has a program of its
- * own, so that none pays for another's questions. */
-static __always_inline int sys_enter(long nr, u32 scope)
+/* `scope` and `preemptible` (the hooks of this kernel are) are constants where
+ * this is used: each has a program of its own, so that none pays for another's
+ * questions. */
+static __always_inline int sys_enter(long nr, u32 scope, bool preemptible)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ebph_profile *p;
@@ -188,7 +194,7 @@ static __always_inline int sys_enter(long nr, u32 scope)
 		goto slow;
 	if (symbol__compat(task))
 		symbol += EBPH_SYMBOL_COMPAT;
-	if (symbol__is_sigreturn(symbol))
+	if (symbol__is_sigreturn(symbol) || (preemptible && symbol__is_exit(symbol)))
 		goto slow;
 	if (profile__quick(p, ts, symbol, EBPH_BATCH))
 		return 0;
@@ -202,12 +208,12 @@ slow:
 	SEC("tp_btf/sys_enter")                                                                    \
 	int BPF_PROG(ebph_sys_enter_##name, struct pt_regs *regs, long id)                         \
 	{                                                                                          \
-		return sys_enter(id, scope);                                                       \
+		return sys_enter(id, scope, false);                                                \
 	}                                                                                          \
 	SEC("tracepoint/raw_syscalls/sys_enter")                                                   \
 	int ebph_sys_enter_##name##_tp(struct trace_event_raw_sys_enter *ctx)                      \
 	{                                                                                          \
-		return sys_enter(ctx->id, scope);                                                  \
+		return sys_enter(ctx->id, scope, true);                                            \
 	}
 
 ENTRY(system, EBPH_SCOPE_SYSTEM)
