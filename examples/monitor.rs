@@ -125,14 +125,17 @@ fn start(
         // SANITY: fails only when the watch has ended already.
         let _ = ends.send(End::OutputGone);
     };
-    let monitor = Monitor::builder()
+    let mut builder = Monitor::builder()
         .scope(scope)
         .limits(watch.limits.clone())
         .max_profiles(watch.max_profiles)
         .events(watch.events)
         .handler(output::printer(watch.json, gone))
-        .start()
-        .map_err(|error| error.to_string())?;
+        .save_interval(watch.save_interval);
+    if let Some(dir) = &watch.profile_dir {
+        builder = builder.profile_dir(dir);
+    }
+    let monitor = builder.start().map_err(|error| error.to_string())?;
     if let (cli::Scope::Cgroup(path), Some(command)) = (&watch.scope, command) {
         let file = path.join("cgroup.procs");
         fs::write(&file, command.pid().to_string())

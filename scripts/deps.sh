@@ -25,13 +25,14 @@ need pkg-config has pkg-config
 need libelf-dev library libelf libelf.h
 need zlib1g-dev library zlib zlib.h
 need util-linux has unshare
+need strace has strace
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null; then
 		say "missing:$missing (these are the names on Debian). Install the like of them:"
-		say "  Fedora:  dnf install clang clang-tools-extra gcc make glibc-devel pkgconf elfutils-libelf-devel zlib-devel util-linux"
-		say "  Arch:    pacman -S clang gcc make pkgconf libelf zlib util-linux"
-		say "  Alpine:  apk add clang clang-extra-tools gcc make musl-dev linux-headers pkgconf elfutils-dev zlib-dev util-linux"
+		say "  Fedora:  dnf install clang clang-tools-extra gcc make glibc-devel pkgconf elfutils-libelf-devel zlib-devel util-linux strace"
+		say "  Arch:    pacman -S clang gcc make pkgconf libelf zlib util-linux strace"
+		say "  Alpine:  apk add clang clang-extra-tools gcc make musl-dev linux-headers pkgconf elfutils-dev zlib-dev util-linux strace"
 		exit 1
 	fi
 	sudo=

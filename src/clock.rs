@@ -33,11 +33,24 @@ impl Clock {
         )
     }
 
-    /// Returns the time of day at `boot_ns` nanoseconds since boot.
-    pub(crate) fn wall(&self, boot_ns: u64) -> SystemTime {
-        self.boot
-            .checked_add(Duration::from_nanos(boot_ns))
-            .map_or(UNIX_EPOCH, printable)
+    /// Returns the time of day at `boot_ns` nanoseconds since boot; before it, if negative.
+    pub(crate) fn wall(&self, boot_ns: i64) -> SystemTime {
+        let apart = Duration::from_nanos(boot_ns.unsigned_abs());
+        let time = if boot_ns < 0 {
+            self.boot.checked_sub(apart)
+        } else {
+            self.boot.checked_add(apart)
+        };
+        time.map_or(UNIX_EPOCH, printable)
+    }
+
+    /// Returns the nanoseconds from boot to a time of day, negative if that was before it.
+    pub(crate) fn since_boot(&self, time: SystemTime) -> i64 {
+        let ns = |apart: Duration| i64::try_from(apart.as_nanos()).unwrap_or(i64::MAX);
+        match time.duration_since(self.boot) {
+            Ok(after) => ns(after),
+            Err(before) => -ns(before.duration()),
+        }
     }
 }
 
@@ -59,7 +72,7 @@ mod tests {
     #[test]
     fn present() {
         let (time, boot) = Clock::both();
-        let apart = time.duration_since(Clock::now().wall(boot.as_nanos() as u64));
+        let apart = time.duration_since(Clock::now().wall(boot.as_nanos() as i64));
         assert!(apart.unwrap_or_else(|e| e.duration()) < Duration::from_secs(5));
     }
 
@@ -67,9 +80,20 @@ mod tests {
     #[test]
     fn always_printable() {
         for boot in [UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(YEAR_10000 - 5)] {
-            for ns in [0, 1, u64::MAX] {
+            for ns in [0, 1, -1, i64::MIN, i64::MAX] {
                 humantime::format_rfc3339_nanos(Clock { boot }.wall(ns)).to_string();
             }
         }
+    }
+
+    /// Check that times before and after boot survive the way to the time of day and back.
+    #[test]
+    fn there_and_back() {
+        let clock = Clock::now();
+        for ns in [0, 1, -1, 1 << 58, -(1 << 58)] {
+            assert_eq!(clock.since_boot(clock.wall(ns)), ns);
+        }
+        let far = UNIX_EPOCH + Duration::from_secs(YEAR_10000);
+        assert_eq!(clock.since_boot(far), i64::MAX);
     }
 }

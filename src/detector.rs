@@ -6,6 +6,7 @@
 
 mod learner;
 mod planes;
+mod scorer;
 mod step;
 mod thread;
 mod verdict;
@@ -22,8 +23,9 @@ use crate::syscall::Symbol;
 
 use learner::{Learner, nanoseconds};
 use planes::RowPool;
-use thread::Thread;
+use thread::{DISTANCES, Thread};
 
+pub use scorer::{Plane, Score, Scorer, Scoring, WindowError};
 pub use step::{Command, HandlerFrame, Interrupted, Op, Step};
 pub use verdict::{Did, Verdict};
 
@@ -114,10 +116,12 @@ pub struct TaskStatus {
 /// let verdict = detector.call(task, open, sp, now);
 /// assert_eq!(verdict.missed_distances().next(), Some(1));
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Detector {
     limits: Limits,
     pool: RowPool,
+    /// The distances that are learnt and judged, as bits.
+    distances: u8,
     profiles: Vec<Learner>,
     /// By number; an ended one leaves its place empty, and it is not used again.
     tasks: Vec<Option<Box<Thread>>>,
@@ -129,6 +133,7 @@ impl Detector {
         Self {
             limits,
             pool: RowPool::new(usize::MAX),
+            distances: u8::MAX,
             profiles: Vec::new(),
             tasks: Vec::new(),
         }
@@ -141,6 +146,17 @@ impl Detector {
     #[must_use]
     pub fn with_max_rows(mut self, rows: usize) -> Self {
         self.pool.resize(rows);
+        self
+    }
+
+    /// Sets how many calls a window has, the current one included: 2 to 9, the default. Only
+    /// pairs up to one less apart are learnt and judged.
+    ///
+    /// For comparison with the literature: the kernel always looks at nine. Numbers outside that
+    /// range are taken for the nearest in it. Profiles that were added before keep theirs.
+    #[must_use]
+    pub fn with_window(mut self, calls: u8) -> Self {
+        self.distances = distances_of(calls);
         self
     }
 
@@ -162,7 +178,18 @@ impl Detector {
 
     /// Adds a profile that knows nothing yet.
     pub fn add_profile(&mut self, key: Key) -> ProfileId {
-        self.profiles.push(Learner::new(key));
+        self.profiles.push(Learner::new(key, self.distances));
+        ProfileId(self.profiles.len() - 1)
+    }
+
+    /// Adds a profile that knows what another one does, and stands as it does.
+    ///
+    /// Its rows count as taken even where [`with_max_rows`](Self::with_max_rows) leaves no room
+    /// for them. Its window is the smaller one of its own and the detector's.
+    pub fn add_known(&mut self, profile: &Profile) -> ProfileId {
+        let distances = self.distances & distances_of(profile.window());
+        let learner = Learner::of(profile, distances, &mut self.pool);
+        self.profiles.push(learner);
         ProfileId(self.profiles.len() - 1)
     }
 
@@ -245,6 +272,13 @@ impl Detector {
     pub fn exit(&mut self, task: TaskId) {
         if let Some(thread) = self.tasks.get_mut(task.0).and_then(Option::take) {
             self.profiles[thread.profile].end();
+        }
+    }
+
+    /// A task ends, and other threads of its process go on.
+    pub fn exit_thread(&mut self, task: TaskId) {
+        if let Some(place) = self.tasks.get_mut(task.0) {
+            *place = None;
         }
     }
 
@@ -347,4 +381,10 @@ impl Detector {
         }
         &mut self.tasks[task.0]
     }
+}
+
+/// The distances that a window of so many calls has, as bits.
+fn distances_of(calls: u8) -> u8 {
+    let distances = calls.clamp(2, DISTANCES as u8 + 1) - 1;
+    u8::MAX >> (DISTANCES as u8 - distances)
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::event::Capacity;
 use crate::key::Key;
+use crate::profile::FormatError;
 
 /// The result of whatever can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -90,6 +92,27 @@ pub enum Error {
     /// The profile was in the middle of a transition for too long.
     #[error("profile {0} is busy: try again")]
     Busy(Key),
+    /// The monitor was started without a folder for profiles.
+    #[error("no folder for profiles was given at the start")]
+    NoProfileDirectory,
+    /// Another monitor keeps its profiles in this folder.
+    #[error("another monitor keeps its profiles in {}: give each a folder of its own", .0.display())]
+    ProfileDirectoryInUse(PathBuf),
+    /// A profile does not say which executable it is of.
+    #[error("the profile does not say which executable it belongs to")]
+    NoExecutable,
+    /// A profile was learnt with another window than the kernel's.
+    #[error("the profile was learnt with a window of {0} calls, the kernel judges by 9")]
+    WrongWindow(u8),
+    /// A profile is not for whom this monitor tells programs apart by.
+    #[error(
+        "this monitor does not tell programs apart as the profile does: by user, by cgroup, or scripts \
+         from their interpreters"
+    )]
+    WrongPartition,
+    /// There is no room for a profile.
+    #[error("no room for the profile: {} are used up", .0.as_str())]
+    NoRoom(Capacity),
     /// A program or map could not be loaded into the kernel.
     #[error("cannot load {object}: {source}")]
     Load {
@@ -105,6 +128,24 @@ pub enum Error {
         program: String,
         /// What the kernel answered.
         source: io::Error,
+    },
+    /// A file is no profile that can be used.
+    #[error("profile file {}: {source}", path.display())]
+    ProfileFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// A folder for profiles is one in which others could put theirs.
+    #[error("profile folder {} (mode {mode:04o}): {why}", path.display())]
+    InsecureDirectory {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What is wrong with it, and what to do.
+        why: String,
     },
     /// An operation of the system failed.
     #[error("{what}: {source}")]

@@ -47,6 +47,16 @@ pub enum Event {
     ProfileReset(Box<ProfileEvent>),
     /// The profile was removed by command.
     ProfileForgotten(Box<ProfileEvent>),
+    /// What a profile file holds is in force again: at the start, when the program was executed
+    /// again after it had made room, or by command.
+    ProfileLoaded(Box<ProfileLoaded>),
+    /// The profile was saved and made room for others; it returns when its program is executed.
+    ProfileEvicted(Box<ProfileEvent>),
+    /// The executable is not what the profile was learnt from: what was normal is not normal any
+    /// more, and it trains on from what was seen.
+    ExecutableChanged(Box<ExecutableChanged>),
+    /// A profile file could not be used, and was put out of the way.
+    ProfileSetAside(Box<ProfileSetAside>),
     /// A call did not fit what is normal for its program.
     Anomaly(Box<Anomaly>),
     /// A call taught its profile something new. Not sent unless asked for.
@@ -132,8 +142,8 @@ pub struct ProfileView {
     pub sequences: u64,
     /// While frozen: the time since boot at which it becomes normal.
     pub normal_time: Option<Duration>,
-    /// When it was made, since boot.
-    pub created: Duration,
+    /// How long ago it was made; what a profile file says counts, not when it was loaded.
+    pub age: Duration,
     /// What is cut short, missing or in doubt.
     pub marks: Marks,
 }
@@ -166,6 +176,43 @@ pub struct ProfileEvent {
     pub context: Context,
     /// Whether a command did it, not the algorithm.
     pub by_command: bool,
+}
+
+/// A profile was loaded.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileLoaded {
+    /// When, and which profile; the actor is the monitor.
+    pub context: Context,
+    /// Whether its program was running already: the calls it made since its exec were learnt, and
+    /// not judged.
+    pub returned: bool,
+}
+
+/// An executable is another than its profile was learnt from.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecutableChanged {
+    /// When, who, and which profile. Who executed it where the file was found to be rewritten;
+    /// else the monitor.
+    pub context: Context,
+    /// Whether another file took its place, as package managers do it; the profile has a new key
+    /// then. Otherwise the file itself was rewritten.
+    pub replaced: bool,
+}
+
+/// A profile file that was put out of the way.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileSetAside {
+    /// When it was found, by the clock of day.
+    pub time: SystemTime,
+    /// When it was found, since boot.
+    pub boot: Duration,
+    /// Where it is now.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// A profile became normal.
@@ -343,6 +390,9 @@ pub enum WarningKind {
     Undecodable,
     /// A handler panicked, and goes on with the next event.
     HandlerPanic,
+    /// A profile could not be saved, or a file of one not be read; the next try comes with the
+    /// next interval.
+    Store,
 }
 
 impl From<Anomaly> for Event {
@@ -393,6 +443,10 @@ impl Event {
             Self::Sensitized(_) => EventKind::Sensitized,
             Self::ProfileReset(_) => EventKind::ProfileReset,
             Self::ProfileForgotten(_) => EventKind::ProfileForgotten,
+            Self::ProfileLoaded(_) => EventKind::ProfileLoaded,
+            Self::ProfileEvicted(_) => EventKind::ProfileEvicted,
+            Self::ExecutableChanged(_) => EventKind::ExecutableChanged,
+            Self::ProfileSetAside(_) => EventKind::ProfileSetAside,
             Self::Anomaly(_) => EventKind::Anomaly,
             Self::NewSequence(_) => EventKind::NewSequence,
             Self::UnbalancedSigreturn(_) => EventKind::UnbalancedSigreturn,
@@ -402,8 +456,8 @@ impl Event {
         }
     }
 
-    /// Returns when, who and which profile; `None` for [`Event::Lost`] and [`Event::Warning`],
-    /// which no single thread caused.
+    /// Returns when, who and which profile; `None` for [`Event::Lost`], [`Event::Warning`] and
+    /// [`Event::ProfileSetAside`], which no single thread caused.
     pub fn context(&self) -> Option<&Context> {
         match self {
             Self::ProfileCreated(event)
@@ -412,14 +466,17 @@ impl Event {
             | Self::TolerizeLimit(event)
             | Self::Sensitized(event)
             | Self::ProfileReset(event)
-            | Self::ProfileForgotten(event) => Some(&event.context),
+            | Self::ProfileForgotten(event)
+            | Self::ProfileEvicted(event) => Some(&event.context),
+            Self::ProfileLoaded(event) => Some(&event.context),
+            Self::ExecutableChanged(event) => Some(&event.context),
             Self::StartNormal(event) => Some(&event.context),
             Self::StopNormal(event) => Some(&event.context),
             Self::Anomaly(event) => Some(&event.context),
             Self::NewSequence(event) => Some(&event.context),
             Self::UnbalancedSigreturn(event) => Some(&event.context),
             Self::CapacityExhausted(event) => Some(&event.context),
-            Self::Lost(_) | Self::Warning(_) => None,
+            Self::Lost(_) | Self::Warning(_) | Self::ProfileSetAside(_) => None,
         }
     }
 
@@ -433,6 +490,7 @@ impl Event {
         match self {
             Self::Lost(event) => event.time,
             Self::Warning(event) => event.time,
+            Self::ProfileSetAside(event) => event.time,
             _ => self
                 .context()
                 .map_or(SystemTime::UNIX_EPOCH, |context| context.time),

@@ -134,6 +134,27 @@ pub(crate) fn cgroup_id(path: &Path) -> Result<u64> {
     Ok(metadata.ino())
 }
 
+/// The path of a cgroup below the root, by its id.
+pub(crate) fn cgroup_path(id: u64) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let mount = cgroup_mount()?;
+    let mut folders = vec![mount.clone()];
+    while let Some(folder) = folders.pop() {
+        if fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.ino() == id) {
+            return folder.strip_prefix(&mount).ok().map(Path::to_owned);
+        }
+        // One that was removed meanwhile has nothing below it any more.
+        let below = fs::read_dir(&folder).into_iter().flatten().flatten();
+        folders.extend(
+            below
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path()),
+        );
+    }
+    None
+}
+
 /// The mode of kernel lockdown, if there is such a thing.
 pub(crate) fn lockdown() -> Option<String> {
     let modes = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;

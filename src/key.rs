@@ -67,6 +67,18 @@ impl Key {
         }
     }
 
+    /// Returns what stands for a script of this absolute path, as the kernel's side computes it.
+    pub(crate) fn script_hash(path: &[u8]) -> u64 {
+        let hash = path.chunks(8).fold(0, |hash: u64, bytes| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            let mixed = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^ mixed >> 32
+        });
+        // 0 stands for none.
+        hash.max(1)
+    }
+
     /// Reads the fields of `struct ebph_key`.
     pub(crate) fn from_wire(
         ino: u64,
@@ -94,7 +106,6 @@ impl Key {
     }
 
     /// Returns the fields of `struct ebph_key`: inode, script, partition, device, generation.
-    #[cfg(test)]
     pub(crate) fn to_wire(self) -> (u64, u64, u64, u32, u32) {
         let partition = match self.partition {
             None => 0,
@@ -240,6 +251,15 @@ pub(crate) mod tests {
                 prop_assert_eq!(key.to_string().parse(), Ok(key));
             }
         }
+    }
+
+    /// Check what stands for a script: a change of it gives every script a new profile.
+    #[test]
+    fn scripts() {
+        assert_eq!(Key::script_hash(b""), 1);
+        let hash = |text: &str| Key::script_hash(text.as_bytes());
+        assert_eq!(hash("/a"), 0x114e_a249_86fe_1e92);
+        assert_eq!(hash("/usr/local/bin/report"), 0x6ad9_0d79_1e2e_6c57);
     }
 
     /// Check the spelling of every part.

@@ -25,7 +25,12 @@
 //! # Ok::<(), ebph::Error>(())
 //! ```
 //!
-//! Without privileges, [`Detector`] does the same to calls from anywhere.
+//! Without privileges, [`Detector`] does the same to calls from anywhere, and [`trace`] reads them
+//! from recorded traces.
+//!
+//! Profiles are kept in files ([`MonitorBuilder::profile_dir`], [`Store`], [`Profile::write_to`]),
+//! survive restarts, and can be taken to other machines ([`Monitor::export`],
+//! [`Monitor::import`], [`Profile::merge`], [`Profile::diff`]).
 //!
 //! # Minimum kernel version
 //!
@@ -45,7 +50,8 @@
 //!   that is shown the signal.
 //! - That a handler was left by `siglongjmp` is told from the stack pointer. Missed: a next call
 //!   from deeper down than the interrupted one, and programs that switch stacks by themselves.
-//! - A script is known by its path, not by its contents.
+//! - While it runs, a script is known by its path, not by its contents; profile files compare those.
+//! - A profile that returns after it was evicted is judged by some milliseconds after its exec.
 //! - A script executed by descriptor (`fexecve`) is known as `/dev/fd/N`.
 //! - An interpreter that runs already at the start keeps the interpreter's profile until its next
 //!   exec.
@@ -58,6 +64,7 @@
 
 mod clock;
 pub mod detector;
+mod engine;
 mod error;
 mod event;
 mod kernel;
@@ -74,31 +81,40 @@ mod replay;
 mod skel;
 mod snapshot;
 mod stats;
+mod store;
 mod syscall;
+mod tasks;
+pub mod trace;
 mod tracepoint;
 
 pub use detector::Detector;
 pub use error::{Error, Result};
 pub use event::{
     Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventHandler, EventKind,
-    EventMask, LossPlace, Lost, Marks, MissedPair, NewSequence, ParseEventKindError, ProfileEvent,
-    ProfileView, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
+    EventMask, ExecutableChanged, LossPlace, Lost, Marks, MissedPair, NewSequence,
+    ParseEventKindError, ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, StartNormal,
+    StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
 };
 pub use key::{Key, KeyPartition, ParseKeyError};
 pub use limits::Limits;
 pub use loader::{log_libbpf, verified_instructions};
 pub use monitor::Monitor;
 pub use monitor::builder::{MonitorBuilder, Scope};
+pub use monitor::keeper::Imported;
 pub use monitor::receiver::{Anomalies, Events, Receiver};
 pub use plan::{EntryHook, Partition};
 pub use preflight::{Check, Preflight, Status};
 pub use process::{Process, Thread};
-pub use profile::{Pair, Profile, State};
+pub use profile::{
+    FileIdentity, FormatError, How, Identity, MergeError, Origin, Pair, PairDiff, Profile,
+    ProfileDiff, State,
+};
 pub use replay::KernelReplay;
 pub use stats::{
     CallStats, DetectionStats, EventStats, FailureStats, ProfileStats, ProgramStats, RowStats,
-    Stats, ThreadStats,
+    Stats, StoreStats, ThreadStats,
 };
+pub use store::{Loaded, SetAside, Stale, StaleCause, Store, Stored};
 pub use syscall::{Abi, Letter, ParseSymbolError, Symbol};
 
 /// What the README shows must compile.

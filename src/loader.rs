@@ -15,6 +15,7 @@ use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 pub(crate) use self::grace::{GracePeriod, try_map};
 pub(crate) use self::program::Program;
 use self::program::{info, memlock, own};
+use crate::engine::{Engine, Stage};
 use crate::error::{Error, Result};
 use crate::maps::Mapped;
 use crate::plan::{self, Hook, Plan};
@@ -68,10 +69,7 @@ pub(crate) struct Live {
     pub links: Vec<Link>,
     /// Each attached program, for its statistics.
     pub programs: Arc<Vec<Program>>,
-    pub command: Program,
-    pub tasks: TaskList,
-    pub maps: Arc<Maps>,
-    pub grace: GracePeriod,
+    pub engine: Arc<Engine>,
     /// What the kernel allocated for maps and programs, in bytes; thread state comes on top.
     pub memory: u64,
 }
@@ -201,12 +199,14 @@ fn rodata<'a>(open: &'a mut crate::skel::OpenEbphSkel<'_>) -> Result<&'a mut typ
         })
 }
 
-/// Loads what the plan asks for, says who we are, and attaches. On an error nothing stays.
-pub(crate) fn start(
+/// Loads what the plan asks for, says who we are, calls `prepare`, and attaches: what that does is
+/// done before the first call is seen. On an error nothing stays.
+pub(crate) fn start<T>(
     plan: &Plan,
     sizes: &Sizes,
     limits: types::ebph_limits,
-) -> Result<(Live, Events)> {
+    prepare: impl FnOnce(&Arc<Engine>) -> Result<T>,
+) -> Result<(Live, Events, T)> {
     let mut storage = MaybeUninit::uninit();
     let mut open = open(&mut storage, sizes)?;
     let config = rodata(&mut open)?;
@@ -234,16 +234,16 @@ pub(crate) fn start(
         .attach()
         .map_err(attach_error("ebph_tasks"))?;
     let mut attached = Attached::default();
-    let command = own("ebph_command", &progs.ebph_command)?;
-    let maps = Maps::new(&skel).map_err(Error::io("mapping the profiles"))?;
-    let mut setup = types::ebph_command {
-        op: types::ebph_op::EBPH_OP_SETUP.0,
-        limits,
-        ..Default::default()
-    };
-    command
-        .run(&mut setup)
-        .map_err(Error::io("setting the monitor up"))?;
+    let mapping = |source| Error::io("mapping the profiles")(source);
+    let engine = Arc::new(Engine {
+        maps: Arc::new(Maps::new(&skel).map_err(mapping)?),
+        command: own("ebph_command", &progs.ebph_command)?,
+        tasks: TaskList(tasks),
+        grace: GracePeriod::new(skel.maps.grace.as_fd()).map_err(Error::io("making a map"))?,
+        stage: stage(&skel).map_err(mapping)?,
+    });
+    engine.set_up(limits)?;
+    let prepared = prepare(&engine)?;
 
     // What threads do comes before what they call, so that the first call judged is of a thread
     // whose past is known.
@@ -256,7 +256,7 @@ pub(crate) fn start(
             .ebph_adopt
             .attach()
             .map_err(attach_error("ebph_adopt"))?;
-        adopt_tree(&TaskList(adopt), &maps, plan.root_pid)?;
+        adopt_tree(&TaskList(adopt), &engine.maps, plan.root_pid)?;
     }
     let entry = match plan.entry {
         plan::SYSTEM => &progs.ebph_sys_enter_system,
@@ -284,13 +284,18 @@ pub(crate) fn start(
     let live = Live {
         links: attached.links,
         programs: Arc::new(attached.programs),
-        command,
-        tasks: TaskList(tasks),
-        maps: Arc::new(maps),
-        grace: GracePeriod::new(skel.maps.grace.as_fd()).map_err(Error::io("making a map"))?,
+        engine,
         memory,
     };
-    Ok((live, events))
+    Ok((live, events, prepared))
+}
+
+fn stage(skel: &EbphSkel<'_>) -> io::Result<Stage> {
+    let maps = &skel.maps;
+    Ok(Stage::new(
+        Mapped::new(maps.stage.as_fd(), maps.stage.max_entries(), true)?,
+        Mapped::new(maps.stage_rows.as_fd(), maps.stage_rows.max_entries(), true)?,
+    ))
 }
 
 /// Whether a program of this name stands at the entry of system calls.

@@ -91,7 +91,7 @@ impl<T: Wire> Mapped<T> {
             return false;
         };
         // SAFETY: `T` is plain data of exactly `WORDS` words (see `Wire`). The mapping is
-        // writable: only the replay's input is, and only it calls this.
+        // writable: the replay's input and the stage are, and only they call this.
         unsafe {
             let from = std::ptr::from_ref(value).cast::<u64>();
             for (i, word) in words.iter().enumerate() {

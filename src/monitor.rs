@@ -2,21 +2,18 @@
 
 pub(crate) mod builder;
 mod counts;
-mod list;
+pub(crate) mod keeper;
 pub(crate) mod receiver;
 mod signal;
 mod surprises;
 mod worker;
 
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-use rustix::fs::{Mode, OFlags};
 
 use crate::detector::Command;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::event::EventMask;
 use crate::key::Key;
@@ -26,18 +23,15 @@ use crate::preflight::Preflight;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::replay::command_op;
-use crate::skel::types;
 use crate::snapshot;
 use crate::stats::Stats;
+use crate::store::{Stale, Store};
+use crate::tasks;
 use builder::MonitorBuilder;
+use keeper::{Imported, Keeper};
 use receiver::{Anomalies, Events, Subscriber};
 use signal::Signal;
 use worker::Hub;
-
-/// How long a command waits for a profile in the middle of a transition: a plane copy takes some
-/// ten microseconds, so the tries end long after any of them.
-const TRIES: u32 = 200;
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// A running monitor: programs are learnt and judged while it lives.
 ///
@@ -64,6 +58,8 @@ pub struct Monitor {
     live: Live,
     hub: Arc<Hub>,
     stop: Arc<Signal>,
+    keeper: Arc<Keeper>,
+    keeper_thread: Option<JoinHandle<()>>,
     worker: Option<JoinHandle<()>>,
     handlers: Vec<JoinHandle<()>>,
     limits: Mutex<Limits>,
@@ -108,7 +104,10 @@ impl Monitor {
     ///
     /// None so far; the result leaves room for it.
     pub fn profiles(&self) -> Result<impl Iterator<Item = Profile> + '_> {
-        Ok((0..self.slots()).filter_map(|slot| snapshot::profile(&self.live.maps, slot)))
+        let engine = self.engine();
+        Ok((0..engine.slots())
+            .filter_map(|slot| snapshot::profile(&engine.maps, slot))
+            .map(|(_, profile)| profile))
     }
 
     /// Returns a copy of one profile, with what its running threads have not yet counted; `None`
@@ -118,11 +117,14 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
     pub fn profile(&self, key: Key) -> Result<Option<Profile>> {
-        let Some((slot, generation)) = self.find(key) else {
+        let engine = self.engine();
+        let Some(tenant) = engine.find(key) else {
             return Ok(None);
         };
-        let pending = list::pending(&self.tasks()?, slot, generation);
-        Ok(snapshot::profile(&self.live.maps, slot).map(|profile| profile.with_pending(pending)))
+        let pending = tasks::pending(&engine.tasks()?, tenant);
+        Ok(engine
+            .profile(tenant)
+            .map(|profile| profile.with_pending(pending)))
     }
 
     /// Returns an iterator over the watched processes, as they are now.
@@ -131,7 +133,7 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
     pub fn processes(&self) -> Result<impl Iterator<Item = Process>> {
-        Ok(list::processes(&self.tasks()?).into_iter())
+        Ok(tasks::processes(&self.engine().tasks()?).into_iter())
     }
 
     /// Returns the key of the file at `path`, as the kernel knows it: on some file systems
@@ -144,21 +146,8 @@ impl Monitor {
     /// [`Error::Io`] if the file cannot be opened.
     pub fn key_of(&self, path: impl AsRef<Path>) -> Result<Key> {
         let path = path.as_ref();
-        let failed = || Error::io(path.display().to_string());
-        // Not to read it: a path alone neither waits for a pipe's other end nor needs permission.
-        let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| failed()(error.into()))?;
-        let mut command = types::ebph_command {
-            op: types::ebph_op::EBPH_OP_FILE_KEY.0,
-            arg: file.as_raw_fd() as u32,
-            ..Default::default()
-        };
-        self.run(&mut command)?;
-        if command.result != 0 {
-            let error = std::io::Error::from_raw_os_error(-command.result as i32);
-            return Err(failed()(error));
-        }
-        Ok(snapshot::key(&command.key))
+        let facts = self.engine().facts_at(path);
+        Ok(facts.map_err(Error::io(path.display().to_string()))?.key)
     }
 
     /// Makes a profile normal: what was learnt so far is what is normal from now on.
@@ -179,13 +168,14 @@ impl Monitor {
         self.command(key, Command::Sensitize)
     }
 
-    /// Ends a profile's normality; what keeps happening becomes normal in time.
+    /// Ends a profile's normality, and that of the same program in other places, with which it shares
+    /// a file; what keeps happening becomes normal in time.
     ///
     /// # Errors
     ///
     /// As for [`normalize`](Self::normalize); [`Error::NotNormal`].
     pub fn tolerize(&self, key: Key) -> Result<()> {
-        self.command(key, Command::Tolerize)
+        self.keeper.take_back(key, command_op(Command::Tolerize))
     }
 
     /// Freezes a profile: it becomes normal after the wait unless something new is learnt.
@@ -206,33 +196,105 @@ impl Monitor {
         self.command(key, Command::Thaw)
     }
 
-    /// Wipes a profile: everything learnt, everything normal, all counts.
+    /// Wipes a profile: everything learnt, everything normal, all counts. So are those of the same
+    /// program in other places (containers), with which it shares a file. Of an evicted profile the
+    /// file is removed.
     ///
     /// # Errors
     ///
     /// As for [`normalize`](Self::normalize).
     pub fn reset(&self, key: Key) -> Result<()> {
-        self.command(key, Command::Reset)
+        self.keeper.take_back(key, command_op(Command::Reset))
     }
 
-    /// Removes a profile that no process uses, and gives its room back.
+    /// Removes a profile that no process uses, and gives its room back. Its file is removed as well;
+    /// those of older versions of the program are for [`prune`](Self::prune).
     ///
     /// # Errors
     ///
     /// As for [`normalize`](Self::normalize); [`Error::ProfileInUse`]; [`Error::Io`] if the
-    /// kernel's threads cannot be listed.
+    /// kernel's threads cannot be listed, or a file cannot be removed.
     pub fn forget(&self, key: Key) -> Result<()> {
-        let (slot, generation) = self.find(key).ok_or(Error::NoSuchProfile(key))?;
-        if let Some(pid) = list::user(&self.tasks()?, slot, generation) {
-            return Err(Error::ProfileInUse { key, pid });
-        }
-        // A process that is executed between the look and the command is not misjudged: its
-        // thread finds the profile gone at its next call, and a new one is made.
-        let forget = types::ebph_op::EBPH_OP_FORGET;
-        self.on_profile(key, slot, generation, forget)?;
-        self.live.grace.wait();
-        let reclaim = types::ebph_op::EBPH_OP_RECLAIM;
-        self.on_profile(key, slot, generation, reclaim)
+        self.keeper.forget(key)
+    }
+
+    /// Saves every profile that changed since it was saved last, and returns how many those were.
+    ///
+    /// Programs without a path, or with one of more than 255 bytes, are not saved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoProfileDirectory`] if the monitor was started without one; [`Error::Io`] and
+    /// others as for [`Store::save`], after all that could be saved was.
+    pub fn save(&self) -> Result<usize> {
+        self.keeper.save()
+    }
+
+    /// Returns the folder of profile files, if there is one.
+    pub fn store(&self) -> Option<&Store> {
+        self.keeper.store()
+    }
+
+    /// Returns a copy of a profile to keep or to take elsewhere: with the hash of its executable,
+    /// by which it is recognised there. `None` if there is no profile of that key.
+    ///
+    /// # Errors
+    ///
+    /// As for [`profile`](Self::profile).
+    pub fn export(&self, key: Key) -> Result<Option<Profile>> {
+        let profile = self.profile(key)?;
+        Ok(profile.map(|profile| self.keeper.identified(profile)))
+    }
+
+    /// Adds a profile from elsewhere to what there is of the same program: its pairs, counts and
+    /// state, as if it had been learnt here.
+    ///
+    /// The program is found by its path. If what is there is not what the profile was learnt from,
+    /// by its hash, nothing of it becomes normal: the program trains on from the profile's pairs.
+    /// To start anew from a profile, [`reset`](Self::reset) or [`forget`](Self::forget) the old one
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoExecutable`] for a profile of no particular program; [`Error::Io`] if there is no
+    /// such program here; [`Error::WrongWindow`], [`Error::WrongPartition`] for one that this
+    /// monitor cannot judge by; [`Error::NoRoom`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use ebph::{Monitor, Profile};
+    ///
+    /// # let monitor = Monitor::builder().start()?;
+    /// let profile = Profile::read_from("nginx.json".as_ref())?;
+    /// let imported = monitor.import(&profile)?;
+    /// if !imported.unchanged {
+    ///     eprintln!("another build of nginx: it trains on from what is known");
+    /// }
+    /// # Ok::<(), ebph::Error>(())
+    /// ```
+    pub fn import(&self, profile: &Profile) -> Result<Imported> {
+        self.keeper.import(profile)
+    }
+
+    /// Returns the profile files whose program is gone, or is another by now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoProfileDirectory`] if the monitor was started without one; else as for
+    /// [`Store::stale`].
+    pub fn stale(&self) -> Result<Vec<Stale>> {
+        self.store().ok_or(Error::NoProfileDirectory)?.stale()
+    }
+
+    /// Removes one of the files that [`stale`](Self::stale) listed, and the profile in the kernel
+    /// if there is one that no process uses. False if the file is gone already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`stale`](Self::stale); [`Error::Io`].
+    pub fn prune(&self, stale: &Stale) -> Result<bool> {
+        self.keeper.prune(stale)
     }
 
     /// Stops watching until [`resume`](Self::resume): calls are counted as paused, and neither
@@ -242,7 +304,7 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel refuses to run the command.
     pub fn pause(&self) -> Result<()> {
-        self.set_running(false)
+        self.engine().set_running(false)
     }
 
     /// Goes on after a pause. No pair spans it: each thread's window starts empty.
@@ -251,7 +313,7 @@ impl Monitor {
     ///
     /// As for [`pause`](Self::pause).
     pub fn resume(&self) -> Result<()> {
-        self.set_running(true)
+        self.engine().set_running(true)
     }
 
     /// Returns the limits in force.
@@ -271,11 +333,7 @@ impl Monitor {
     pub fn set_limits(&self, limits: Limits) -> Result<()> {
         limits.validate()?;
         let mut current = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        self.run(&mut types::ebph_command {
-            op: types::ebph_op::EBPH_OP_LIMITS.0,
-            limits: snapshot::limits_to_wire(&limits, self.mask.to_wire()),
-            ..Default::default()
-        })?;
+        self.engine().set_limits(&limits, self.mask.to_wire())?;
         *current = limits;
         Ok(())
     }
@@ -286,108 +344,54 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
     pub fn stats(&self) -> Result<Stats> {
-        let pending = list::total_pending(&self.tasks()?);
-        Ok(counts::gather(&self.live, &self.hub, pending))
+        let pending = tasks::total_pending(&self.engine().tasks()?);
+        Ok(counts::gather(&self.live, &self.hub, &self.keeper, pending))
     }
 
-    /// Stops: detaches everything, hands on what is still in the ring, waits for the handlers to
-    /// take it, and returns the final counters.
+    /// Stops: detaches everything, saves the profiles if there is a folder for them, hands on what
+    /// is still in the ring, waits for the handlers to take it, and returns the final counters.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the kernel's threads cannot be listed; the monitor has stopped all the
-    /// same.
+    /// What prevented a profile from being saved, as for [`save`](Self::save); [`Error::Io`] if the
+    /// kernel's threads cannot be listed. The monitor has stopped all the same.
     pub fn stop(mut self) -> Result<Stats> {
-        self.shut_down();
-        self.stats()
+        let saved = self.shut_down();
+        let stats = self.stats();
+        saved?;
+        stats
     }
 
-    fn shut_down(&mut self) {
+    fn shut_down(&mut self) -> Result<()> {
         if self.stopped {
-            return;
+            return Ok(());
         }
         self.stopped = true;
         self.live.links.clear();
         // A program that was running when it was detached may still send an event.
-        self.live.grace.wait();
+        self.engine().grace.wait();
+        let saved = match self.store() {
+            Some(_) => self.keeper.save_finally(),
+            None => Ok(()),
+        };
         self.stop.raise();
         join(self.worker.take());
+        self.keeper.end();
+        join(self.keeper_thread.take());
         // Handlers end with their queues, also where there never was a worker.
         self.hub.close();
         join(self.handlers.drain(..));
+        saved
     }
 
-    fn slots(&self) -> u32 {
-        let used = self.live.maps.globals().pool.next_slot;
-        u32::try_from(used)
-            .unwrap_or(u32::MAX)
-            .min(self.live.maps.profiles.len())
-    }
-
-    /// The slot and tenant of a key.
-    fn find(&self, key: Key) -> Option<(u32, u32)> {
-        (0..self.slots()).find_map(|slot| {
-            let (found, generation) = snapshot::tenant(&self.live.maps, slot)?;
-            (found == key).then_some((slot, generation))
-        })
-    }
-
-    fn tasks(&self) -> Result<Vec<types::ebph_task_record>> {
-        let bytes = self
-            .live
-            .tasks
-            .read()
-            .map_err(Error::io("listing the threads"))?;
-        Ok(list::records(&bytes))
-    }
-
-    fn run(&self, command: &mut types::ebph_command) -> Result<()> {
-        self.live
-            .command
-            .run(command)
-            .map_err(Error::io("running a command in the kernel"))
-    }
-
-    fn set_running(&self, running: bool) -> Result<()> {
-        self.run(&mut types::ebph_command {
-            op: types::ebph_op::EBPH_OP_RUN.0,
-            arg: running.into(),
-            ..Default::default()
-        })
+    fn engine(&self) -> &Engine {
+        &self.live.engine
     }
 
     fn command(&self, key: Key, command: Command) -> Result<()> {
-        let (slot, generation) = self.find(key).ok_or(Error::NoSuchProfile(key))?;
-        self.on_profile(key, slot, generation, command_op(command))
-    }
-
-    fn on_profile(&self, key: Key, slot: u32, generation: u32, op: types::ebph_op) -> Result<()> {
-        for _ in 0..TRIES {
-            let mut command = types::ebph_command {
-                op: op.0,
-                slot,
-                generation,
-                ..Default::default()
-            };
-            self.run(&mut command)?;
-            match i32::try_from(-command.result).unwrap_or(libc::EINVAL) {
-                0 => return Ok(()),
-                libc::EBUSY => thread::sleep(PAUSE),
-                libc::ESTALE => return Err(Error::NoSuchProfile(key)),
-                _ => return Err(unmet(op, key)),
-            }
-        }
-        Err(Error::Busy(key))
-    }
-}
-
-/// The need that a command's profile does not meet.
-fn unmet(op: types::ebph_op, key: Key) -> Error {
-    match op {
-        types::ebph_op::EBPH_OP_TOLERIZE => Error::NotNormal(key),
-        types::ebph_op::EBPH_OP_FREEZE => Error::AlreadyFrozen(key),
-        types::ebph_op::EBPH_OP_THAW => Error::NotFrozen(key),
-        _ => Error::NoSuchProfile(key),
+        let engine = self.engine();
+        let tenant = engine.find(key).ok_or(Error::NoSuchProfile(key))?;
+        engine.on_profile(key, tenant, command_op(command))
     }
 }
 
@@ -404,6 +408,7 @@ fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        self.shut_down();
+        // SANITY: counted, logged and told by an event; who wants an error calls `stop`.
+        let _told = self.shut_down();
     }
 }

@@ -82,7 +82,7 @@ impl Process {
     /// Returns the time of day at which it started.
     pub fn started_at(&self) -> SystemTime {
         self.clock
-            .wall(u64::try_from(self.start.as_nanos()).unwrap_or(u64::MAX))
+            .wall(i64::try_from(self.start.as_nanos()).unwrap_or(i64::MAX))
     }
 }
 

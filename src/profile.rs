@@ -1,75 +1,40 @@
 //! A profile as it was at one moment: which calls a program makes, and which follow which.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
-
 use crate::clock::Clock;
 use crate::key::Key;
-use crate::syscall::{Letter, Symbol};
+use crate::syscall::{Abi, Letter, Symbol};
+
+mod abi;
+mod diff;
+mod file;
+mod format;
+mod identity;
+mod merge;
+mod origin;
+mod planes;
+mod state;
+
+pub use diff::{PairDiff, ProfileDiff};
+pub use format::FormatError;
+pub use identity::{FileIdentity, Identity};
+pub use merge::MergeError;
+pub use origin::{How, Origin};
+pub use state::State;
+
+pub(crate) use file::{UNFINISHED, kind as file_kind, read as read_file};
+pub(crate) use identity::open_regular;
+pub(crate) use state::{word_is_frozen, word_is_incomplete};
+
+use state::{SEQUENCES_SHIFT, STATE_FROZEN, STATE_INCOMPLETE, STATE_LIVE, STATE_NORMAL};
+
+/// The window of a profile from a live kernel: a call and the eight before it.
+pub(crate) const LONGEST_WINDOW: u8 = 9;
 
 /// The id that all symbols after the 254th share.
 pub(crate) const ID_OTHER: u8 = 255;
-
-// Bits of the kernel's state word (`enum ebph_state`); what is above them counts sequences.
-const STATE_NORMAL: u64 = 2;
-const STATE_FROZEN: u64 = 4;
-const STATE_INCOMPLETE: u64 = 16;
-const SEQUENCES_SHIFT: u32 = 8;
-
-/// What a profile is being used for.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It learns; nothing is judged.
-    Training,
-    /// Nothing was new for long enough; it becomes normal after the wait, unless something new
-    /// turns up.
-    Frozen,
-    /// Calls are judged by it. It goes on learning beside that, and may freeze again meanwhile.
-    Normal,
-}
-
-impl State {
-    /// Returns the name that Display and JSON use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Training => "training",
-            Self::Frozen => "frozen",
-            Self::Normal => "normal",
-        }
-    }
-
-    /// Reads the low byte of the kernel's state word.
-    pub(crate) const fn from_word(word: u64) -> Self {
-        if word & STATE_NORMAL != 0 {
-            Self::Normal
-        } else if word & STATE_FROZEN != 0 {
-            Self::Frozen
-        } else {
-            Self::Training
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Tells whether the frozen bit of a state word is set; [`State`] hides it in a normal profile.
-pub(crate) const fn word_is_frozen(word: u64) -> bool {
-    word & STATE_FROZEN != 0
-}
-
-/// Tells whether a call could not be learnt for want of room.
-pub(crate) const fn word_is_incomplete(word: u64) -> bool {
-    word & STATE_INCOMPLETE != 0
-}
 
 /// Two calls that were seen one after the other, up to eight calls apart.
 #[non_exhaustive]
@@ -122,13 +87,20 @@ pub(crate) struct ProfileParts {
     pub(crate) unlearnt: u64,
     pub(crate) execs: u64,
     pub(crate) processes_ended: u64,
-    pub(crate) created_ns: u64,
-    /// 0: never, or not since it was made.
-    pub(crate) last_exec_ns: u64,
+    /// Negative: before this boot.
+    pub(crate) created_ns: i64,
+    /// 0: never, or not since it was made. Negative: before this boot.
+    pub(crate) last_exec_ns: i64,
     /// Row pool entries held.
     pub(crate) rows_held: u64,
     /// `None` offline, where no clock of day belongs to the boot times.
     pub(crate) clock: Option<Clock>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) origin: Origin,
+    /// 2 to 9: bits of distances from `window` on are never set.
+    pub(crate) window: u8,
+    /// When the file that it was read from was written.
+    pub(crate) saved: Option<SystemTime>,
     /// In any order; several symbols may have the last id.
     pub(crate) ids: Vec<(Symbol, u8)>,
     /// Index: id. Shorter than 256 is allowed.
@@ -233,26 +205,77 @@ impl Profile {
     /// `None` as well for a profile that did not come from a live kernel.
     pub fn normal_at(&self) -> Option<SystemTime> {
         let clock = self.parts.clock.filter(|_| self.is_frozen())?;
-        Some(clock.wall(self.parts.normal_time_ns))
+        let boot_ns = i64::try_from(self.parts.normal_time_ns).unwrap_or(i64::MAX);
+        Some(clock.wall(boot_ns))
     }
 
-    /// Returns the time since boot at which it was made.
+    /// Returns the time since boot at which it was made; zero if that was before this boot.
     pub fn created(&self) -> Duration {
-        Duration::from_nanos(self.parts.created_ns)
+        since_boot(self.parts.created_ns)
     }
 
-    /// Returns the time of day at which it was made, if it came from a live kernel.
+    /// Returns the time of day at which it was made, if it once came from a live kernel.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.parts
             .clock
             .map(|clock| clock.wall(self.parts.created_ns))
     }
 
-    /// Returns when it was last executed, since boot; `None` if it was running before it was
-    /// watched, and never since.
+    /// Returns when it was last executed, since boot, or zero if that was before this boot; `None`
+    /// if it was running before it was watched, and never since.
     pub fn last_exec(&self) -> Option<Duration> {
         let ns = self.parts.last_exec_ns;
-        (ns != 0).then(|| Duration::from_nanos(ns))
+        (ns != 0).then(|| since_boot(ns))
+    }
+
+    /// Returns the time of day at which it was last executed, if it once came from a live kernel.
+    pub fn last_exec_at(&self) -> Option<SystemTime> {
+        let ns = self.parts.last_exec_ns;
+        let clock = self.parts.clock.filter(|_| ns != 0)?;
+        Some(clock.wall(ns))
+    }
+
+    /// Returns when the file that it was read from was written.
+    pub fn saved_at(&self) -> Option<SystemTime> {
+        self.parts.saved
+    }
+
+    /// Returns which program it was learnt from, as far as that was looked up.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.parts.identity.as_ref()
+    }
+
+    /// Says which program it was learnt from.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.parts.identity = Some(identity);
+        self
+    }
+
+    /// Says at which path the program is: the executable, and the script if it is one.
+    #[must_use]
+    pub fn with_paths(mut self, exe: Option<PathBuf>, script: Option<PathBuf>) -> Self {
+        self.parts.exe = exe;
+        self.parts.script = script;
+        self
+    }
+
+    /// Returns how it was made.
+    pub fn origin(&self) -> &Origin {
+        &self.parts.origin
+    }
+
+    /// Says how it was made.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.parts.origin = origin;
+        self
+    }
+
+    /// Returns how many calls are looked at together, 2 to 9: a call and those before it that it
+    /// is compared with.
+    pub fn window(&self) -> u8 {
+        self.parts.window
     }
 
     /// Returns how often it was executed while watched.
@@ -321,108 +344,49 @@ impl Profile {
             .map(|(_, id)| *id)
     }
 
+    /// Returns what it is made of.
+    pub(crate) fn parts(&self) -> &ProfileParts {
+        &self.parts
+    }
+
+    /// Returns the 64-bit interface of the machine that it was learnt on, as far as its calls
+    /// tell; [`Abi::Raw`] if they are bare numbers.
+    pub fn abi(&self) -> Abi {
+        let known = || {
+            self.symbols()
+                .filter_map(|symbol| symbol.abi().unprefixed())
+        };
+        known()
+            .find(|abi| *abi != Abi::Raw)
+            .or_else(|| known().next())
+            .unwrap_or(Abi::NATIVE)
+    }
+
+    /// Returns it as one that is learnt again from what it knows: training, with all pairs that
+    /// it learnt or held as normal.
+    ///
+    /// As when a profile is tolerized the counts stay, so it may freeze soon; but then it waits
+    /// before it is normal again.
+    pub(crate) fn into_training(mut self) -> Self {
+        let parts = &mut self.parts;
+        parts.state_word &= !(STATE_NORMAL | STATE_FROZEN);
+        for row in parts.rows.iter_mut().flatten() {
+            for bits in row.iter_mut().skip(1) {
+                let [train, test] = bits.to_le_bytes();
+                *bits = u16::from(train | test);
+            }
+        }
+        self
+    }
+
     fn letter(&self, id: u8) -> Letter {
         self.letters[usize::from(id)].unwrap_or(Letter::Unknown)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parts() -> ProfileParts {
-        ProfileParts {
-            key: Key::new(8, 1, 42, 0),
-            exe: Some("/bin/true".into()),
-            script: None,
-            state_word: (7 << SEQUENCES_SHIFT) | 1,
-            train_count: 100,
-            last_mod_count: 60,
-            anomalies: 0,
-            normal_time_ns: 5,
-            unlearnt: 0,
-            execs: 1,
-            processes_ended: 1,
-            last_exec_ns: 0,
-            created_ns: 3,
-            rows_held: 2,
-            clock: None,
-            ids: vec![
-                (Symbol::native(3), ID_OTHER),
-                (Symbol::native(1), 2),
-                (Symbol::native(0), 1),
-                (Symbol::native(2), ID_OTHER),
-            ],
-            rows: Vec::new(),
-        }
-    }
-
-    fn with_state(bits: u64) -> Profile {
-        Profile::from_parts(ProfileParts {
-            state_word: bits,
-            ..parts()
-        })
-    }
-
-    /// Check that two independent bits show as one state, and are still both to be had.
-    #[test]
-    fn state() {
-        let frozen = with_state(1 | STATE_FROZEN);
-        assert_eq!((frozen.state(), frozen.is_frozen()), (State::Frozen, true));
-        assert_eq!(frozen.normal_time(), Some(Duration::from_nanos(5)));
-        let both = with_state(1 | STATE_FROZEN | STATE_NORMAL);
-        assert_eq!((both.state(), both.is_frozen()), (State::Normal, true));
-        let training = with_state(1 | STATE_INCOMPLETE);
-        assert_eq!(
-            (training.state(), training.is_frozen()),
-            (State::Training, false)
-        );
-        assert!(training.is_incomplete() && training.normal_time().is_none());
-        let profile = Profile::from_parts(parts()).with_pending((5, 5));
-        assert_eq!(profile.sequences(), 7);
-        assert_eq!((profile.train_count(), profile.last_mod_count()), (105, 65));
-    }
-
-    /// Check that symbols come in the order of first sight.
-    #[test]
-    fn symbols() {
-        let profile = Profile::from_parts(parts());
-        let numbers: Vec<_> = profile.symbols().map(Symbol::number).collect();
-        assert_eq!(numbers, [0, 1, 2, 3]);
-        assert_eq!(profile.id_of(Symbol::native(1)), Some(2));
-        assert_eq!(profile.id_of(Symbol::native(9)), None);
-    }
-
-    /// Check that pairs skip the column of "no call" and name what the ids stand for.
-    #[test]
-    fn pairs() {
-        let mut row = Box::new([0; 256]);
-        row[0] = 0xffff;
-        row[2] = 0x0105;
-        row[255] = 0x0001;
-        row[77] = 0x8000;
-        let profile = Profile::from_parts(ProfileParts {
-            rows: vec![None, Some(row.clone()), None],
-            ..parts()
-        });
-        let pairs: Vec<_> = profile.pairs().collect();
-        let current = Letter::Symbol(Symbol::native(0));
-        let previous = Letter::Symbol(Symbol::native(1));
-        assert_eq!(
-            pairs[0],
-            Pair {
-                current,
-                previous,
-                train: 5,
-                test: 1
-            }
-        );
-        assert_eq!(pairs[1].previous, Letter::Unknown);
-        assert_eq!(pairs[2].previous, Letter::Other);
-        assert_eq!(pairs[0].train_distances().collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(pairs[0].test_distances().collect::<Vec<_>>(), [1]);
-        assert_eq!(pairs.len(), 3);
-        assert_eq!(profile.raw_row(1), Some(&*row));
-        assert!(profile.raw_row(2).is_none() && profile.raw_row(200).is_none());
-    }
+fn since_boot(ns: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(ns).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ impl KernelReplay {
 
     /// Returns a copy of the profile in slot `slot`, or `None` if there is no such slot.
     pub fn profile(&self, slot: u32) -> Option<Profile> {
-        snapshot::profile(&self.kernel.maps, slot)
+        Some(snapshot::profile(&self.kernel.maps, slot)?.1)
     }
 
     fn to_wire(&self, step: &Step) -> Result<types::ebph_replay_op> {

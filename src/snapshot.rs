@@ -5,16 +5,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use crate::clock::Clock;
+use crate::engine::{Stamp, Tenant};
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::loader::Maps;
 use crate::maps::Mapped;
-use crate::profile::{Profile, ProfileParts, Row, State};
+use crate::profile::{LONGEST_WINDOW, Origin, Profile, ProfileParts, Row, State};
 use crate::replay::saturating_ns;
 use crate::skel::types;
 use crate::syscall::Symbol;
 
 const LIVE: u64 = types::ebph_state::EBPH_LIVE.0 as u64;
+const BUSY: u64 = types::ebph_state::EBPH_BUSY.0 as u64;
+/// What of the state word passes, and says nothing of what was learnt.
+const PASSING: u64 = BUSY | types::ebph_state::EBPH_CHANGED.0 as u64;
 const IDS: usize = 256;
 const STATE: usize = std::mem::offset_of!(types::ebph_profile, state);
 
@@ -26,6 +30,17 @@ pub(crate) fn key(wire: &types::ebph_key) -> Key {
         wire.dev,
         wire.generation,
     )
+}
+
+pub(crate) fn key_to_wire(key: Key) -> types::ebph_key {
+    let (ino, script, partition, dev, generation) = key.to_wire();
+    types::ebph_key {
+        ino,
+        script,
+        partition,
+        dev,
+        generation,
+    }
 }
 
 pub(crate) fn limits_to_wire(limits: &Limits, event_mask: u64) -> types::ebph_limits {
@@ -54,33 +69,119 @@ pub(crate) fn state(maps: &Maps, slot: u32) -> Option<State> {
     (word & LIVE != 0).then(|| State::from_word(word))
 }
 
-/// Which tenant a slot has: its generation, or `None` while there is no profile in it.
-pub(crate) fn tenant(maps: &Maps, slot: u32) -> Option<(Key, u32)> {
+/// Which tenant a slot has; `None` while there is no profile in it.
+pub(crate) fn tenant(maps: &Maps, slot: u32) -> Option<(Key, Tenant)> {
     state(maps, slot)?;
     let profile = maps.profiles.get(slot)?;
-    (profile.state & LIVE != 0).then(|| (key(&profile.key), profile.generation))
+    (profile.state & LIVE != 0).then(|| (key(&profile.key), tenant_of(slot, &profile)))
 }
 
-/// Returns a copy of the profile in a slot.
-///
-/// Words are read one by one while the kernel goes on, so the copy of a busy profile may mix
-/// moments a microsecond apart; it never mixes two profiles: a slot that changed hands meanwhile
-/// counts as empty.
-pub(crate) fn profile(maps: &Maps, slot: u32) -> Option<Profile> {
+fn tenant_of(slot: u32, profile: &types::ebph_profile) -> Tenant {
+    Tenant {
+        slot,
+        generation: profile.generation,
+    }
+}
+
+/// What the keeper wants to know of a profile beside what it has learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub key: Key,
+    pub tenant: Tenant,
+    /// The file as it was at its last exec.
+    pub stamp: Stamp,
+    /// `enum ebph_profile_flag`
+    pub flags: u32,
+    pub rows: u32,
+    /// In the middle of a transition.
+    pub busy: bool,
+    /// How often a thread was bound to it.
+    pub binds: u64,
+    /// Boot nanoseconds, below zero before this boot: when it was last executed, or else made.
+    pub used: i64,
+    /// Differs where something worth saving does.
+    pub version: [u64; 8],
+}
+
+/// The first two words of [`Entry::version`], of a copy.
+pub(crate) fn version_of(profile: &Profile) -> [u64; 2] {
+    let parts = profile.parts();
+    [parts.state_word & !PASSING, parts.train_count]
+}
+
+/// The paths that the kernel keeps of the profile in a slot: of the executable, and of the script.
+pub(crate) fn paths(maps: &Maps, slot: u32) -> Option<(Option<PathBuf>, Option<PathBuf>)> {
+    let names = maps.names.get(slot)?;
+    Some((path(&names.exe), path(&names.script)))
+}
+
+/// The profile in a slot, at a glance.
+pub(crate) fn entry(maps: &Maps, slot: u32) -> Option<Entry> {
+    state(maps, slot)?;
     let wire = maps.profiles.get(slot)?;
     if wire.state & LIVE == 0 {
         return None;
     }
+    let used = if wire.last_exec == 0 {
+        wire.created
+    } else {
+        wire.last_exec
+    };
+    Some(Entry {
+        key: key(&wire.key),
+        tenant: tenant_of(slot, &wire),
+        stamp: Stamp {
+            ctime: wire.file_ctime,
+            size: wire.file_size,
+        },
+        flags: wire.flags,
+        rows: wire.rows,
+        busy: wire.state & BUSY != 0,
+        binds: wire.binds,
+        used: used as i64,
+        version: [
+            wire.state & !PASSING,
+            wire.train_count,
+            wire.last_mod_count,
+            wire.anomalies,
+            wire.normal_time,
+            wire.unlearnt,
+            wire.execs,
+            wire.ended,
+        ],
+    })
+}
+
+/// Returns a copy of the profile in a slot, and which tenant it was.
+///
+/// Words are read one by one while the kernel goes on, so the copy of a busy profile may mix
+/// moments a microsecond apart; it never mixes two profiles: a slot that changed hands meanwhile
+/// counts as empty.
+pub(crate) fn profile(maps: &Maps, slot: u32) -> Option<(Tenant, Profile)> {
+    let wire = maps.profiles.get(slot)?;
+    if wire.state & LIVE == 0 {
+        return None;
+    }
+    let profile = copy(maps, slot, &wire)?;
+    let again = maps.profiles.get(slot)?;
+    let same = again.state & LIVE != 0 && again.generation == wire.generation;
+    same.then(|| (tenant_of(slot, &wire), profile))
+}
+
+/// Returns what a profile was that was taken out, before its room is given back.
+pub(crate) fn remains(maps: &Maps, tenant: Tenant) -> Option<Profile> {
+    let mut wire = maps.profiles.get(tenant.slot)?;
+    wire.state |= LIVE;
+    (wire.generation == tenant.generation).then(|| copy(maps, tenant.slot, &wire))?
+}
+
+fn copy(maps: &Maps, slot: u32, wire: &types::ebph_profile) -> Option<Profile> {
     let names = maps.names.get(slot)?;
     let rows = wire
         .row
         .iter()
         .map(|index| (*index != 0).then(|| row(&maps.rows, *index)).flatten())
         .collect();
-    let again = maps.profiles.get(slot)?;
-    if again.state & LIVE == 0 || again.generation != wire.generation {
-        return None;
-    }
     let ids = (0u16..)
         .zip(wire.id)
         .filter(|(_, id)| *id != 0)
@@ -98,17 +199,21 @@ pub(crate) fn profile(maps: &Maps, slot: u32) -> Option<Profile> {
         unlearnt: wire.unlearnt,
         execs: wire.execs,
         processes_ended: wire.ended,
-        created_ns: wire.created,
-        last_exec_ns: wire.last_exec,
+        created_ns: wire.created as i64,
+        last_exec_ns: wire.last_exec as i64,
         rows_held: wire.rows.into(),
         clock: Some(Clock::now()),
+        identity: None,
+        origin: Origin::live(),
+        window: LONGEST_WINDOW,
+        saved: None,
         ids,
         rows,
     }))
 }
 
 /// Unpacks a row: a word has the columns `2 i` and `2 i + 1`.
-fn row(rows: &Mapped<types::ebph_row>, index: u32) -> Option<Box<Row>> {
+pub(crate) fn row(rows: &Mapped<types::ebph_row>, index: u32) -> Option<Box<Row>> {
     let wire = rows.get(index)?;
     let mut row = Box::new([0; IDS]);
     for (columns, word) in row.chunks_exact_mut(2).zip(wire.word) {

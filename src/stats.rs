@@ -28,6 +28,8 @@ pub struct Stats {
     pub rows: RowStats,
     /// Events on their way to handlers and receivers.
     pub events: EventStats,
+    /// Profile files.
+    pub store: StoreStats,
     /// Failures within the kernel's part; 0 on a healthy system.
     pub failures: FailureStats,
     /// The programs attached, with the loss counter that the kernel keeps for each.
@@ -142,6 +144,29 @@ pub struct ProfileStats {
     pub refused: u64,
     /// Executables that were found rewritten.
     pub changed: u64,
+}
+
+/// Profile files.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreStats {
+    /// Profiles that were in force before the first call was seen.
+    pub loaded: u64,
+    /// Profiles that came back when their programs were executed.
+    pub returned: u64,
+    /// Profiles of programs that had changed: they train on from what was seen.
+    pub changed: u64,
+    /// Files written.
+    pub saved: u64,
+    /// Profiles that made room for others.
+    pub evicted: u64,
+    /// Of these, those that could not be saved, because their programs could not be found again.
+    pub dropped: u64,
+    /// Files put out of the way.
+    pub set_aside: u64,
+    /// Files that could not be written or read, each time counted.
+    pub failures: u64,
 }
 
 /// Rows of the pool.
@@ -283,6 +308,7 @@ impl Stats {
             profiles,
             rows,
             events,
+            store,
             failures,
             ..
         } = self;
@@ -347,6 +373,19 @@ impl Stats {
                     line("lost in queues", events.lost_in_channels),
                     line("not understood", events.undecodable),
                     line("handler panics", events.handler_panics),
+                ],
+            ),
+            (
+                "profile files",
+                vec![
+                    line("loaded at the start", store.loaded),
+                    line("returned", store.returned),
+                    line("of changed programs", store.changed),
+                    line("written", store.saved),
+                    line("evicted", store.evicted),
+                    line("evicted, not kept", store.dropped),
+                    line("set aside", store.set_aside),
+                    line("failures", store.failures),
                 ],
             ),
             (

@@ -23,6 +23,17 @@ const WIRE_URING: u16 = 1025;
 const WIRE_URING_LAST: u16 = WIRE_URING + URING_UNKNOWN;
 const WIRE_SYMBOLS: u16 = 1152;
 
+/// Calls that two machines have under different names: the interface, the name that the other
+/// machine has for the call, and its own.
+const ALIASES: [(Abi, &str, &str); 6] = [
+    (Abi::Aarch64, "newfstatat", "fstatat"),
+    (Abi::X86_64, "fstatat", "newfstatat"),
+    (Abi::Arm, "fadvise64_64", "arm_fadvise64_64"),
+    (Abi::I386, "arm_fadvise64_64", "fadvise64_64"),
+    (Abi::Arm, "sync_file_range", "arm_sync_file_range"),
+    (Abi::I386, "arm_sync_file_range", "sync_file_range"),
+];
+
 /// A binary interface that system calls are made through.
 ///
 /// The same number means different calls in different interfaces, so each has its own letters.
@@ -88,7 +99,7 @@ impl Abi {
     /// The interface whose names need no prefix in a report about a symbol of this one.
     ///
     /// io_uring exists on every machine and so does not tell which one it was.
-    const fn unprefixed(self) -> Option<Self> {
+    pub(crate) const fn unprefixed(self) -> Option<Self> {
         match self {
             Self::X86_64 | Self::I386 | Self::X32 => Some(Self::X86_64),
             Self::Aarch64 | Self::Arm => Some(Self::Aarch64),
@@ -177,6 +188,9 @@ impl Symbol {
     }
 
     /// Returns the letter with a name that [`Symbol::name`] gave.
+    ///
+    /// Where machines have different names for the same call, each is known on the other too:
+    /// `newfstatat` is `fstatat` on arm64.
     pub fn from_name(abi: Abi, name: &str) -> Option<Self> {
         let known = match abi {
             Abi::X86_64 => name
@@ -200,7 +214,7 @@ impl Symbol {
                 .position(|known| *known == name)
                 .and_then(|opcode| i32::try_from(opcode).ok()),
             Abi::X32 => return (name == "any").then(|| Self::new(abi, 0)),
-            Abi::Raw => None,
+            Abi::Raw => decimal(name),
         };
         let number = match known {
             // Private calls of arm lie far above and are not told apart.
@@ -208,7 +222,14 @@ impl Symbol {
                 .ok()
                 .filter(|n| *n < u32::from(UNKNOWN))?,
             None if name == "unknown" => u32::from(UNKNOWN),
-            None => name.strip_prefix("call_")?.parse().ok()?,
+            None => match name.strip_prefix("call_") {
+                Some(number) => u32::try_from(decimal(number)?).ok()?,
+                None => {
+                    let mut aliases = ALIASES.iter();
+                    let (.., own) = aliases.find(|alias| (alias.0, alias.1) == (abi, name))?;
+                    return Self::from_name(abi, own);
+                }
+            },
         };
         Some(Self::new(abi, number))
     }
@@ -227,7 +248,7 @@ impl Symbol {
     /// Returns the name within its interface.
     ///
     /// `unknown` stands for all numbers that are not told apart, `call_467` for one that has no
-    /// name here, `any` for every x32 call.
+    /// name here, `any` for every x32 call. A bare number is its own name.
     pub fn name(self) -> Cow<'static, str> {
         let number = usize::from(self.number);
         let known = match self.abi {
@@ -242,6 +263,7 @@ impl Symbol {
         match known {
             Some(name) => Cow::Borrowed(name),
             None if self.is_unknown() => Cow::Borrowed("unknown"),
+            None if self.abi == Abi::Raw => Cow::Owned(number.to_string()),
             None => Cow::Owned(format!("call_{number}")),
         }
     }
@@ -317,6 +339,12 @@ impl Symbol {
             _ => None,
         }
     }
+}
+
+/// The standard parsers also take a plus sign.
+fn decimal(digits: &str) -> Option<i32> {
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
 }
 
 /// The bare name for a call of this machine's 64-bit interface, otherwise `i386:write`.

@@ -44,6 +44,15 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 2048)]
     max_profiles: u32,
 
+    /// Keeps profiles in this folder: loads them at the start, saves them at intervals and at the
+    /// end
+    #[arg(long, value_name = "DIR")]
+    profile_dir: Option<PathBuf>,
+
+    /// How often profiles that changed are saved
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration, requires = "profile_dir")]
+    save_interval: Duration,
+
     /// One JSON object per line on standard output; COMMAND's own output goes to standard error
     #[arg(long)]
     json: bool,
@@ -101,6 +110,8 @@ pub struct Watch {
     pub scope: Scope,
     pub limits: Limits,
     pub max_profiles: u32,
+    pub profile_dir: Option<PathBuf>,
+    pub save_interval: Duration,
     pub json: bool,
     pub events: EventMask,
     pub summary: bool,
@@ -122,8 +133,14 @@ impl Usage {
             return ExitCode::SUCCESS;
         }
         let text = self.0.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        let first = first.strip_prefix("error: ").unwrap_or(first);
+        // What is wrong comes before the first empty line, sometimes with a list below it.
+        let wrong: Vec<_> = text
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let first = wrong.join(" ");
+        let first = first.strip_prefix("error: ").unwrap_or(&first);
         output::complain(&format!("{first} (monitor --help lists the options)"));
         ExitCode::from(FAILED)
     }
@@ -148,6 +165,8 @@ impl Arguments {
                 .anomaly_limit(arguments.anomaly_limit)
                 .tolerize_limit(arguments.tolerize_limit),
             max_profiles: arguments.max_profiles,
+            profile_dir: arguments.profile_dir,
+            save_interval: arguments.save_interval,
             json: arguments.json,
             events: arguments.events.unwrap_or_default(),
             summary: arguments.summary,

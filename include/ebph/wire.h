@@ -47,6 +47,8 @@ enum ebph_state {
 	EBPH_FROZEN = 4,      /* nothing new for long enough; waits for normal_time */
 	EBPH_BUSY = 8,        /* planes are being copied or wiped; one holder at a time */
 	EBPH_INCOMPLETE = 16, /* a call could not be learnt: never becomes normal on its own */
+	EBPH_CHANGED =
+		32, /* its file is another now: ends what it is trusted for, once it is at rest */
 	EBPH_STATE_MASK = 0xff,
 	EBPH_SEQUENCE = 0x100, /* one sequence, in the units of the state word */
 };
@@ -95,7 +97,9 @@ struct ebph_profile {
 	__u64 last_exec;  /* boot ns */
 	__u64 file_ctime; /* ns: with the size, tells a rewritten file */
 	__u64 file_size;
-	__u64 next_free; /* of a free slot: 1 + the next one */
+	/* How often a thread was bound to it, by which an eviction tells that it is in
+	 * use after all. Of a free slot: 1 + the next one. */
+	__u64 binds;
 
 	__u32 row[EBPH_IDS];    /* index into the pool; 0: none */
 	__u16 symbol[EBPH_IDS]; /* the symbol of an id */
@@ -294,7 +298,10 @@ enum ebph_event_kind {
 	EBPH_EVENT_NEW_SEQUENCE = 11,
 	EBPH_EVENT_UNBALANCED_SIGRETURN = 12,
 	EBPH_EVENT_CAPACITY_EXHAUSTED = 13,
-	EBPH_EVENT_KINDS = 14,
+	/* 14 and 15 are user space's own. */
+	EBPH_EVENT_PROFILE_LOADED = 16,
+	EBPH_EVENT_PROFILE_EVICTED = 17,
+	EBPH_EVENT_EXECUTABLE_CHANGED = 18,
 };
 
 enum ebph_event_flag {
@@ -306,6 +313,8 @@ enum ebph_event_flag {
 	EBPH_CAUSE_SLOTS = 32,   /* CapacityExhausted */
 	EBPH_CAUSE_ROWS = 64,
 	EBPH_NO_PROFILE = 128, /* view and names are empty */
+	EBPH_REPLACED = 256,   /* ExecutableChanged: by another file, not rewritten */
+	EBPH_RETURNED = 512,   /* ProfileLoaded: its program was running already */
 };
 
 struct ebph_event_header {
@@ -382,7 +391,17 @@ enum ebph_op {
 	EBPH_OP_LIMITS = 9,
 	EBPH_OP_RUN = 10,      /* arg: 0 pauses, 1 runs */
 	EBPH_OP_SETUP = 11,    /* before anything is attached: who is the monitor */
-	EBPH_OP_FILE_KEY = 12, /* arg: fd; answers key */
+	EBPH_OP_FILE_KEY = 12, /* arg: fd; answers key, file_ctime, file_size */
+	EBPH_OP_OPEN = 13,     /* what is staged: makes or finds the profile, and holds it busy */
+	EBPH_OP_ABSORB = 14,   /* ... adds the rest to it, and lets go */
+	EBPH_OP_EVICT = 15, /* as FORGET, unless binds is no longer what the caller saw (EINVAL) */
+};
+
+/* The low byte of ABSORB's argument; above it, flags of the event that tells. */
+enum ebph_absorb {
+	EBPH_ABSORB_NOTHING = 0, /* let go, and no more */
+	EBPH_ABSORB_ALL = 1,
+	EBPH_ABSORB_PAIRS = 2, /* of another file: nothing of it is normal here */
 };
 
 struct ebph_command {
@@ -390,10 +409,41 @@ struct ebph_command {
 	__u32 slot;
 	__u32 generation;
 	__u32 arg;
-	__s64 result; /* 0 or -errno; EBUSY: try again; EINVAL: its need is not met; ESTALE: no such tenant */
-	__u64 pad;
+	/* 0 or -errno. EBUSY: try again; EINVAL: its need is not met; ESTALE: no such
+	 * tenant; ENOSPC: no slot or row. */
+	__s64 result;
+	__u64 file_ctime;
+	__u64 file_size;
+	__u64 binds;
 	struct ebph_limits limits;
 	struct ebph_key key;
+};
+
+/* A profile on its way into the kernel, beside its rows (map stage_rows). OPEN
+ * reads the first half, ABSORB the second: what the rows' columns are called is
+ * known after OPEN only. */
+struct ebph_stage {
+	struct ebph_key key;
+	__u64 file_ctime;
+	__u64 file_size;
+	struct ebph_names names;
+	__u32 flags;   /* enum ebph_profile_flag */
+	__u32 symbols; /* how many of: */
+	__u16 symbol[EBPH_SYMBOLS];
+
+	__u64 state;     /* NORMAL, FROZEN, INCOMPLETE to be set, and sequences to be added */
+	__u64 forgotten; /* sequences that the profile learnt again before it was loaded */
+	__u64 train_count;
+	__u64 last_mod_count;
+	__u64 anomalies;
+	__u64 normal_time;
+	__u64 unlearnt;
+	__u64 execs;
+	__u64 ended;
+	__u64 created;   /* signed: before this boot is below zero */
+	__u64 last_exec; /* likewise */
+	__u32 top;       /* the highest id that stage_rows has a row for */
+	__u32 novel;     /* the profile knew something that this one does not */
 };
 
 /* ---------------------------------------------------- the list of threads */
@@ -510,7 +560,8 @@ EBPH_SIZE(ebph_actor, 64);
 EBPH_SIZE(ebph_view, 96);
 EBPH_SIZE(ebph_call_view, 40);
 EBPH_SIZE(ebph_event, 24 + 64 + 96 + 512);
-EBPH_SIZE(ebph_command, 32 + 64 + 32);
+EBPH_SIZE(ebph_command, 48 + 64 + 32);
+EBPH_SIZE(ebph_stage, 32 + 16 + 512 + 8 + 2 * EBPH_SYMBOLS + 12 * 8);
 EBPH_SIZE(ebph_task_record, 120);
 EBPH_SIZE(ebph_replay_op, 48);
 EBPH_SIZE(ebph_verdict, 24);

@@ -17,6 +17,9 @@ struct ebph_image {
 	u32 pad;
 };
 
+/* From 6.13 on the highest bit of the nanoseconds says that somebody asked. */
+#define CTIME_NSEC(nsec) ((u32)(nsec)&0x7fffffff)
+
 static __always_inline u64 inode__ctime(struct inode *inode)
 {
 	struct inode___ctime_struct *mid = (void *)inode;
@@ -24,7 +27,7 @@ static __always_inline u64 inode__ctime(struct inode *inode)
 
 	if (bpf_core_field_exists(inode->i_ctime_sec))
 		return BPF_CORE_READ(inode, i_ctime_sec) * NS_PER_SEC +
-		       BPF_CORE_READ(inode, i_ctime_nsec);
+		       CTIME_NSEC(BPF_CORE_READ(inode, i_ctime_nsec));
 	if (bpf_core_field_exists(mid->__i_ctime))
 		return BPF_CORE_READ(mid, __i_ctime.tv_sec) * NS_PER_SEC +
 		       BPF_CORE_READ(mid, __i_ctime.tv_nsec);
@@ -71,7 +74,7 @@ __noinline int slot__free(u32 slot)
 		return -1;
 	for (i = 0; i < SLOT_TRIES; i++) {
 		head = *(volatile u64 *)&globals.pool.free_slot;
-		p->next_free = (u32)head;
+		p->binds = (u32)head;
 		next = ((head >> 32) + 1) << 32 | (slot + 1);
 		if (__sync_val_compare_and_swap(&globals.pool.free_slot, head, next) == head) {
 			__sync_fetch_and_sub(&globals.pool.slots_used, 1);
@@ -95,7 +98,7 @@ __noinline int slot__alloc(void)
 		p = profile_at((u32)head - 1);
 		if (!(u32)head || !p)
 			break;
-		next = ((head >> 32) + 1) << 32 | (u32)p->next_free;
+		next = ((head >> 32) + 1) << 32 | (u32)p->binds;
 		if (__sync_val_compare_and_swap(&globals.pool.free_slot, head, next) == head) {
 			slot = (u32)head - 1;
 			break;
@@ -262,20 +265,75 @@ static __always_inline u32 names__script(struct ebph_names *n, u64 address)
 	return flags;
 }
 
+/* A slot, held busy and not yet in the index, for a profile of this key; NONE if
+ * there is no room. */
+__noinline int profile__claim(struct ebph_key *key, u64 ctime, u64 size)
+{
+	u32 slot = slot__alloc();
+	struct ebph_profile *p = profile_at(slot);
+	struct ebph_names *n = bpf_map_lookup_elem(&names, &slot);
+
+	if (!p || !n || !key)
+		return EBPH_SLOT_NONE;
+	/* All else is zero: new memory, or wiped when it was given back. */
+	p->key = *key;
+	p->file_ctime = ctime;
+	p->file_size = size;
+	p->created = bpf_ktime_get_boot_ns();
+	p->binds = 0;
+	p->generation += 1;
+	/* Whoever was bound to the slot's last tenant must notice. */
+	__sync_fetch_and_add(&p->epochs, EPOCH_BOTH);
+	p->symbol[0] = EBPH_SYMBOL_NONE;
+	p->symbol[EBPH_ID_OTHER] = EBPH_SYMBOL_NONE;
+	n->exe[0] = 0;
+	n->script[0] = 0;
+	/* Busy, so that no command touches it before it is known to be the one. */
+	__sync_lock_test_and_set(&p->state, EBPH_LIVE | EBPH_BUSY);
+	return slot;
+}
+
+/* Puts a claimed slot into the index. If another thread was first, its slot is
+ * the answer, and the claimed one is given back. */
+__noinline int profile__publish(u32 slot)
+{
+	struct ebph_profile *p = profile_at(slot);
+	struct ebph_key key;
+	u32 *other;
+
+	if (!p)
+		return EBPH_SLOT_NONE;
+	key = p->key; /* 6.1 takes no key but from the stack or a map */
+	if (!bpf_map_update_elem(&slots, &key, &slot, BPF_NOEXIST)) {
+		count(created);
+		return slot;
+	}
+	/* Another thread was first, or the index is out of order. */
+	__sync_lock_test_and_set(&p->state, 0);
+	__builtin_memset(&p->key, 0, sizeof(p->key));
+	p->flags = 0;
+	slot__free(slot);
+	other = bpf_map_lookup_elem(&slots, &key);
+	if (!other) {
+		count(failed_index);
+		return EBPH_SLOT_NONE;
+	}
+	return *other;
+}
+
 /* The slot of a new profile, or of one that another thread was first to make.
  * `filename`: the address of the script's name in the kernel, at an exec. */
 __noinline int profile__create(struct ebph_image *image, u64 filename)
 {
 	struct ebph_profile *p;
 	struct ebph_names *n;
-	u32 slot, flags = 0, *other;
+	u32 slot, found, flags = 0, *other;
 	struct ebph_key key;
-	long err;
 
 	if (!image)
 		return EBPH_SLOT_NONE;
-	key = image->key; /* 6.1 takes no key but from the stack or a map */
-	slot = slot__alloc();
+	key = image->key;
+	slot = profile__claim(&key, image->ctime, image->size);
 	p = profile_at(slot);
 	n = bpf_map_lookup_elem(&names, &slot);
 	if (!p || !n) {
@@ -287,18 +345,6 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 		event__exhausted(TOLD_SLOTS, EBPH_CAUSE_SLOTS, EBPH_SLOT_NONE);
 		return EBPH_SLOT_NONE;
 	}
-	/* All else is zero: new memory, or wiped when it was given back. */
-	p->key = key;
-	p->file_ctime = image->ctime;
-	p->file_size = image->size;
-	p->created = bpf_ktime_get_boot_ns();
-	p->generation += 1;
-	/* Whoever was bound to the slot's last tenant must notice. */
-	__sync_fetch_and_add(&p->epochs, EPOCH_BOTH);
-	p->symbol[0] = EBPH_SYMBOL_NONE;
-	p->symbol[EBPH_ID_OTHER] = EBPH_SYMBOL_NONE;
-	n->exe[0] = 0;
-	n->script[0] = 0;
 	flags = names__exe(n);
 	if (!image->nlink)
 		flags |= EBPH_PROFILE_NO_PATH;
@@ -307,50 +353,23 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 		flags |= filename ? names__script(n, filename) : EBPH_PROFILE_SCRIPT_UNNAMED;
 	}
 	p->flags = flags;
-	/* Busy, so that no command touches it before it is known to be the one. */
-	__sync_lock_test_and_set(&p->state, EBPH_LIVE | EBPH_BUSY);
-
-	err = bpf_map_update_elem(&slots, &key, &slot, BPF_NOEXIST);
-	if (err) {
-		/* Another thread was first, or the index is out of order. */
-		__sync_lock_test_and_set(&p->state, 0);
-		__builtin_memset(&p->key, 0, sizeof(p->key));
-		slot__free(slot);
-		other = bpf_map_lookup_elem(&slots, &key);
-		if (!other) {
-			count(failed_index);
-			return EBPH_SLOT_NONE;
-		}
-		return *other;
-	}
+	found = profile__publish(slot);
+	if (found != slot)
+		return found;
 	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
-	count(created);
 	event__send(EBPH_EVENT_PROFILE_CREATED, 0, slot);
 	return slot;
 }
 
-/* A file that was rewritten under its profile loses what it was trusted for:
- * what is new in it must be learnt first. */
+/* The mark comes after what it is about, so that nobody obeys it in vain. */
 __noinline int profile__check_file(struct ebph_profile *p, struct ebph_image *image, u32 slot)
 {
-	u64 state;
-
 	if (!p || !image || (p->file_ctime == image->ctime && p->file_size == image->size))
 		return 0;
-	state = profile__state(p);
-	if (state & EBPH_NORMAL) {
-		/* In the middle of a transition: the next exec finds it changed still. */
-		if (!profile__stop_normal(p, NULL))
-			return 0;
-		event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_CHANGED, slot);
-	} else if (state & EBPH_BUSY) {
-		return 0;
-	} else if (__sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN) & EBPH_FROZEN) {
-		event__send(EBPH_EVENT_PROFILE_THAWED, 0, slot);
-	}
 	p->file_ctime = image->ctime;
 	p->file_size = image->size;
-	count(changed);
+	__sync_fetch_and_or(&p->state, EBPH_CHANGED);
+	event__changed(p, slot);
 	return 0;
 }
 
@@ -382,7 +401,10 @@ __noinline int bind__current(struct ebph_task *ts, u64 filename)
 	}
 	profile__check_file(p, &image, slot);
 	task__bind(ts, p, slot);
-	/* Forgotten since: seen now, or in the epochs at the next call. */
+	/* In this order: an eviction takes LIVE away and looks at binds then, so one
+	 * of the two sees the other. A forgotten profile is seen now, or in the epochs
+	 * at the next call. */
+	__sync_fetch_and_add(&p->binds, 1);
 	if (!(profile__state(p) & EBPH_LIVE)) {
 		task__unbind(ts);
 		return false;

@@ -2,6 +2,8 @@
 /* Commands from user space (thesis 3.7), run beside the hooks, not instead of
  * them: they follow the same rules of concurrency. */
 
+enum { ABSORB_MODE = 0xff }; /* the rest of the argument: flags of the event */
+
 __noinline int command__freeze(struct ebph_profile *p, u64 now)
 {
 	u64 s;
@@ -87,25 +89,47 @@ __noinline int command__profile(u32 op, u32 slot, u64 now, u32 *did)
 	return -EINVAL_;
 }
 
-/* Out of the index and marked dead; threads still bound bind anew. */
-__noinline int command__forget(u32 slot)
+/* Out of the index and marked dead; threads still bound bind anew. `binds`: as
+ * often the profile may have been bound to, or the eviction is called off. */
+__noinline int command__forget(u32 slot, u32 op, u64 binds)
 {
 	struct ebph_profile *p = profile_at(slot);
+	u32 kind = EBPH_EVENT_PROFILE_FORGOTTEN;
+	struct ebph_key key;
 	u32 *found;
 
 	if (!p)
 		return -ESTALE_;
 	if (!profile__lock(p, EBPH_LIVE, 0))
 		return -EBUSY_;
-	found = bpf_map_lookup_elem(&slots, &p->key);
-	if (found && *found == slot && bpf_map_delete_elem(&slots, &p->key)) {
+	if (op == EBPH_OP_EVICT && p->binds != binds) {
+		__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+		return -EINVAL_;
+	}
+	key = p->key;
+	found = bpf_map_lookup_elem(&slots, &key);
+	if (found && *found == slot && bpf_map_delete_elem(&slots, &key)) {
 		/* It must not stay in the index when it is gone. */
 		count(failed_index);
 		__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 		return -EBUSY_;
 	}
-	event__send(EBPH_EVENT_PROFILE_FORGOTTEN, EBPH_BY_COMMAND, slot);
-	__sync_lock_test_and_set(&p->state, 0);
+	/* The rest of the word stays until the slot is given back: who evicts wants
+	 * to know what the profile was at the very end. */
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_LIVE);
+	if (op == EBPH_OP_EVICT) {
+		kind = EBPH_EVENT_PROFILE_EVICTED;
+		/* Executed since it was seen to be idle. If it was executed once more
+		 * since then, it has a new profile already, and this one goes. */
+		if (*(volatile u64 *)&p->binds != binds &&
+		    !bpf_map_update_elem(&slots, &key, &slot, BPF_NOEXIST)) {
+			__sync_fetch_and_or(&p->state, EBPH_LIVE);
+			__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+			return -EINVAL_;
+		}
+	}
+	event__send(kind, EBPH_BY_COMMAND, slot);
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 	profile__bump(p, NULL, EPOCH_BOTH);
 	return 0;
 }
@@ -195,7 +219,22 @@ static __always_inline int command__file_key(struct ebph_command *cmd)
 	inode__key(inode, &cmd->key);
 	cmd->key.script = 0;
 	cmd->key.partition = 0;
+	cmd->file_ctime = inode__ctime(inode);
+	cmd->file_size = BPF_CORE_READ(inode, i_size);
 	return 0;
+}
+
+static __always_inline int command__absorb(u32 slot, u32 arg)
+{
+	u32 mode = arg & ABSORB_MODE, flags = EBPH_BY_COMMAND | (arg & ~ABSORB_MODE);
+	int err = load__absorb(slot, mode);
+
+	if (!err && mode == EBPH_ABSORB_ALL)
+		event__send(EBPH_EVENT_PROFILE_LOADED, flags, slot);
+	else if (!err && mode == EBPH_ABSORB_PAIRS)
+		event__send(EBPH_EVENT_EXECUTABLE_CHANGED, flags, slot);
+	event__changed(profile_at(slot), slot);
+	return err;
 }
 
 static __always_inline int command__on_profile(struct ebph_command *cmd)
@@ -209,8 +248,10 @@ static __always_inline int command__on_profile(struct ebph_command *cmd)
 							     : -ESTALE_;
 	if (!p || p->generation != cmd->generation || !(profile__state(p) & EBPH_LIVE))
 		return -ESTALE_;
-	if (cmd->op == EBPH_OP_FORGET)
-		return command__forget(cmd->slot);
+	if (cmd->op == EBPH_OP_FORGET || cmd->op == EBPH_OP_EVICT)
+		return command__forget(cmd->slot, cmd->op, cmd->binds);
+	if (cmd->op == EBPH_OP_ABSORB)
+		return command__absorb(cmd->slot, cmd->arg);
 	err = command__profile(cmd->op, cmd->slot, bpf_ktime_get_boot_ns(), &did);
 	if (err)
 		return err;
@@ -236,12 +277,15 @@ static __always_inline int command__on_profile(struct ebph_command *cmd)
 		kind = EBPH_EVENT_PROFILE_RESET;
 	}
 	event__send(kind, flags, cmd->slot);
+	event__changed(p, cmd->slot);
 	return 0;
 }
 
 SEC("syscall")
 int ebph_command(struct ebph_command *cmd)
 {
+	u32 slot = EBPH_SLOT_NONE, generation = 0;
+
 	switch (cmd->op) {
 	case EBPH_OP_SETUP:
 		cmd->result = command__setup(cmd);
@@ -259,6 +303,11 @@ int ebph_command(struct ebph_command *cmd)
 		break;
 	case EBPH_OP_FILE_KEY:
 		cmd->result = command__file_key(cmd);
+		break;
+	case EBPH_OP_OPEN:
+		cmd->result = load__open(&slot, &generation);
+		cmd->slot = slot;
+		cmd->generation = generation;
 		break;
 	default:
 		cmd->result = command__on_profile(cmd);

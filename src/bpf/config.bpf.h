@@ -13,7 +13,7 @@ const volatile __u32 cfg_max_rows;  /* row 0 included */
 const volatile __u32 cfg_root_pid;  /* EBPH_SCOPE_TREE, in the monitor's pid namespace */
 const volatile __u64 cfg_cgroup_id; /* EBPH_SCOPE_CGROUP */
 
-enum { EBUSY_ = 16, EEXIST_ = 17, EINVAL_ = 22, ESTALE_ = 116 };
+enum { EBUSY_ = 16, EEXIST_ = 17, EINVAL_ = 22, ENOSPC_ = 28, ESTALE_ = 116 };
 
 /* Names that no map and no function mentions reach the skeleton through here. */
 const struct {
@@ -24,11 +24,14 @@ const struct {
 	enum ebph_scope scope;
 	enum ebph_partition partition;
 	enum ebph_event_kind event_kind;
+	enum ebph_event_flag event_flag;
 	enum ebph_op op;
 	enum ebph_replay_kind replay_kind;
 	enum ebph_replay_limit replay_limit;
 	enum ebph_slot slot;
 	enum ebph_pending pending;
+	enum ebph_absorb absorb;
+	enum ebph_profile_flag profile_flag;
 } cfg_names;
 
 /* An optimisation barrier: the value is unknown to the compiler from here on,

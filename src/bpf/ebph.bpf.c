@@ -27,6 +27,7 @@
 #include "path.bpf.h"
 #include "bind.bpf.h"
 #include "scope.bpf.h"
+#include "load.bpf.h"
 
 #include "syscall.bpf.c"
 #include "sched.bpf.c"

@@ -232,6 +232,42 @@ __noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
 	return 0;
 }
 
+/* A file that was rewritten under its profile: what is new in it must be learnt
+ * first. Whoever finds the mark and the profile at rest does it; who holds it
+ * busy, when it is let go. */
+__noinline int event__changed(struct ebph_profile *p, u32 slot)
+{
+	u64 s;
+	int i;
+
+	if (!p)
+		return 0;
+	for (i = 0; i < STATE_TRIES; i++) {
+		s = profile__state(p);
+		if (!(s & EBPH_CHANGED) || !(s & EBPH_LIVE) || s & EBPH_BUSY)
+			return 0;
+		if (__sync_val_compare_and_swap(
+			    &p->state, s, s & ~(u64)(EBPH_CHANGED | EBPH_NORMAL | EBPH_FROZEN)) !=
+		    s)
+			continue;
+		profile__bump(p, NULL, EPOCH_FRAMES);
+		/* As if something new had been learnt just now: that nothing was new
+		 * before says little. */
+		p->last_mod_count = 0;
+		if (p->train_count < s >> 8)
+			p->train_count = s >> 8;
+		count(changed);
+		if (s & EBPH_NORMAL)
+			event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_CHANGED, slot);
+		else if (s & EBPH_FROZEN)
+			event__send(EBPH_EVENT_PROFILE_THAWED, 0, slot);
+		event__send(EBPH_EVENT_EXECUTABLE_CHANGED, 0, slot);
+		return 0;
+	}
+	count(contended);
+	return 0;
+}
+
 /* What a call did that is worth telling, in the order it happened. */
 __noinline int event__report(struct ebph_profile *p, struct ebph_task *ts)
 {
@@ -263,6 +299,8 @@ __noinline int event__report(struct ebph_profile *p, struct ebph_task *ts)
 		event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_LIMIT, c->slot);
 	if (did & EBPH_DID_RESET_TRAIN)
 		event__send(EBPH_EVENT_TOLERIZE_LIMIT, 0, c->slot);
+	if (profile__state(p) & EBPH_CHANGED)
+		event__changed(p, c->slot);
 	return 0;
 }
 

@@ -100,6 +100,24 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
+/* A profile that is being loaded, and its rows by the profile's own ids. User
+ * space writes them through a mapping, one profile at a time; commands read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ebph_stage);
+} stage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, EBPH_IDS);
+	__type(key, __u32);
+	__type(value, struct ebph_row);
+} stage_rows SEC(".maps");
+
 /* The replay program's input, output and threads. User space writes the
  * first through a mapping and reads the second. */
 struct {

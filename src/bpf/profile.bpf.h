@@ -109,7 +109,7 @@ __noinline int profile__ripen(struct ebph_profile *p, struct ebph_task *ts)
 	if (call__now(c) < p->normal_time)
 		return 0;
 	s = profile__state(p);
-	if (!profile__lock(p, EBPH_LIVE | EBPH_FROZEN, EBPH_INCOMPLETE))
+	if (!profile__lock(p, EBPH_LIVE | EBPH_FROZEN, EBPH_INCOMPLETE | EBPH_CHANGED))
 		return 0;
 	profile__promote(p, c->slot, ts);
 	c->did |= EBPH_DID_START;

@@ -123,8 +123,8 @@ static __always_inline void profile__promote(struct ebph_profile *p, u32 slot, s
 static __always_inline void profile__wipe_train(struct ebph_profile *p, u32 slot,
 						struct ebph_task *ts)
 {
-	__sync_fetch_and_and(&p->state,
-			     (u64)(EBPH_LIVE | EBPH_NORMAL | EBPH_INCOMPLETE | EBPH_BUSY));
+	__sync_fetch_and_and(&p->state, (u64)(EBPH_LIVE | EBPH_NORMAL | EBPH_INCOMPLETE |
+					      EBPH_BUSY | EBPH_CHANGED));
 	plane__all(slot, PLANE_WIPE_TRAIN);
 	p->train_count = 0;
 	p->last_mod_count = 0;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::profile::{Profile, ProfileParts};
+use crate::profile::{Origin, Profile, ProfileParts};
 use crate::syscall::Symbol;
 
 use super::planes::{Id, Mismatch, Planes, RowPool};
@@ -23,7 +23,7 @@ const STATE_INCOMPLETE: u64 = 16;
 const SEQUENCES_SHIFT: u32 = 8;
 
 /// The state of one profile.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Learner {
     key: Key,
     planes: Planes,
@@ -46,10 +46,34 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub(super) fn new(key: Key) -> Self {
+    /// A profile that knows nothing, of these distances only.
+    pub(super) fn new(key: Key, distances: u8) -> Self {
+        Self::with_planes(key, Planes::new(distances))
+    }
+
+    /// What a snapshot shows, to go on from there.
+    pub(super) fn of(profile: &Profile, distances: u8, pool: &mut RowPool) -> Self {
+        let normal_time = profile.normal_time().unwrap_or_default();
+        Self {
+            normal: profile.is_normal(),
+            frozen: profile.is_frozen(),
+            incomplete: profile.is_incomplete(),
+            sequences: profile.sequences(),
+            train_count: profile.train_count(),
+            last_mod_count: profile.last_mod_count(),
+            anomalies: profile.anomalies(),
+            normal_time: nanoseconds(normal_time),
+            unlearnt: profile.unlearnt(),
+            execs: profile.execs(),
+            ended: profile.processes_ended(),
+            ..Self::with_planes(profile.key(), Planes::of(profile, distances, pool))
+        }
+    }
+
+    fn with_planes(key: Key, planes: Planes) -> Self {
         Self {
             key,
-            planes: Planes::new(),
+            planes,
             normal: false,
             frozen: false,
             incomplete: false,
@@ -158,7 +182,7 @@ impl Learner {
     /// profile can be taken to be complete.
     fn has_settled(&self, limits: &Limits) -> bool {
         let (factor, per) = limits.freeze_factor;
-        let at_last_novelty = self.train_count - self.last_mod_count;
+        let at_last_novelty = self.train_count.saturating_sub(self.last_mod_count);
         self.sequences > 0
             && self.train_count >= limits.min_train_calls
             && self.ended >= limits.min_train_processes
@@ -295,6 +319,10 @@ impl Learner {
             created_ns: 0,
             rows_held: rows.iter().flatten().count() as u64,
             clock: None,
+            identity: None,
+            origin: Origin::detector(),
+            window: self.planes.window(),
+            saved: None,
             ids: self.planes.symbols(),
             rows,
         })

@@ -1,6 +1,7 @@
 //! What a profile holds: for each symbol, what was seen before it, and how far
 //! before.
 
+use crate::profile::Profile;
 use crate::syscall::Symbol;
 
 use super::thread::Window;
@@ -13,7 +14,7 @@ const ID_OTHER: u8 = 255;
 const IDS: usize = 256;
 
 /// How many rows all profiles together may still take.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RowPool {
     capacity: usize,
     used: usize,
@@ -30,6 +31,11 @@ impl RowPool {
 
     pub(super) fn used(&self) -> usize {
         self.used
+    }
+
+    /// Counts rows that were taken elsewhere, whether there is room for them or not.
+    fn adopt(&mut self, rows: usize) {
+        self.used = self.used.saturating_add(rows);
     }
 
     fn take(&mut self) -> Option<Box<Row>> {
@@ -60,6 +66,17 @@ impl Row {
             test: plane,
         }
     };
+
+    /// A row of a snapshot, train in the low bytes.
+    fn of(columns: &[u16; IDS], distances: u8) -> Self {
+        let mut row = Self::EMPTY;
+        for (previous, column) in columns.iter().enumerate().skip(1) {
+            let [train, test] = column.to_le_bytes();
+            row.train[previous] = train & distances;
+            row.test[previous] = test & distances;
+        }
+        row
+    }
 }
 
 /// How an id came to a symbol.
@@ -78,7 +95,7 @@ pub(super) struct Mismatch {
 }
 
 /// The two tables of a profile, train and test, and the names of their rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Planes {
     /// By symbol; 0 for one that was never seen.
     ids: Box<[u8]>,
@@ -88,16 +105,42 @@ pub(super) struct Planes {
     symbols: Vec<(Symbol, u8)>,
     /// By id.
     rows: Vec<Option<Box<Row>>>,
+    /// The distances that are looked at, as bits.
+    distances: u8,
 }
 
 impl Planes {
-    pub(super) fn new() -> Self {
+    /// Empty tables for the distances that are set in `distances`.
+    pub(super) fn new(distances: u8) -> Self {
         Self {
             ids: vec![0; Symbol::COUNT].into(),
             given: 0,
             symbols: Vec::new(),
             rows: vec![None; IDS],
+            distances,
         }
+    }
+
+    /// The tables of a profile, as far as they concern these distances.
+    pub(super) fn of(profile: &Profile, distances: u8, pool: &mut RowPool) -> Self {
+        let mut planes = Self::new(distances);
+        for symbol in profile.symbols() {
+            let Some(id) = profile.id_of(symbol) else {
+                continue;
+            };
+            planes.ids[symbol.index()] = id;
+            planes.symbols.push((symbol, id));
+            if id <= ID_LAST {
+                planes.given = planes.given.max(id);
+            }
+        }
+        for (id, row) in (0..=ID_OTHER).zip(&mut planes.rows).skip(1) {
+            *row = profile
+                .raw_row(id)
+                .map(|columns| Box::new(Row::of(columns, distances)));
+        }
+        pool.adopt(planes.rows.iter().flatten().count());
+        planes
     }
 
     /// The id of a symbol, given now if it has none.
@@ -137,6 +180,8 @@ impl Planes {
             mismatch.train |= !row.train[usize::from(previous)] & bit;
             mismatch.test |= !row.test[usize::from(previous)] & bit;
         }
+        mismatch.train &= self.distances;
+        mismatch.test &= self.distances;
         mismatch
     }
 
@@ -144,7 +189,7 @@ impl Planes {
     pub(super) fn learn(&mut self, id: u8, window: &Window) {
         if let Some(row) = &mut self.rows[usize::from(id)] {
             for (index, previous) in window.ids().into_iter().enumerate() {
-                row.train[usize::from(previous)] |= 1 << index;
+                row.train[usize::from(previous)] |= (1 << index) & self.distances;
             }
         }
     }
@@ -166,6 +211,11 @@ impl Planes {
         for row in self.rows.iter_mut().flatten() {
             **row = Row::EMPTY;
         }
+    }
+
+    /// How many calls are looked at together.
+    pub(super) fn window(&self) -> u8 {
+        self.distances.count_ones() as u8 + 1
     }
 
     /// Each symbol seen, with its id.

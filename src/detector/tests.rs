@@ -1,5 +1,6 @@
 //! What the detector must do, one paragraph of the algorithm after the other.
 
+mod known;
 mod learning;
 mod model;
 mod normal;

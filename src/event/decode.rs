@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::wire::{self, CallView, Cursor, Header, Names, View};
 use super::{
-    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, Marks, MissedPair,
-    NewSequence, ProfileEvent, ProfileView, StartNormal, StopCause, StopNormal,
-    UnbalancedSigreturn,
+    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, ExecutableChanged,
+    Marks, MissedPair, NewSequence, ProfileEvent, ProfileLoaded, ProfileView, StartNormal,
+    StopCause, StopNormal, UnbalancedSigreturn,
 };
 use crate::clock::Clock;
 use crate::profile::{State, distances, word_is_frozen, word_is_incomplete};
@@ -71,6 +71,15 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
         EventKind::Sensitized => Event::Sensitized(profile_event(context)),
         EventKind::ProfileReset => Event::ProfileReset(profile_event(context)),
         EventKind::ProfileForgotten => Event::ProfileForgotten(profile_event(context)),
+        EventKind::ProfileEvicted => Event::ProfileEvicted(profile_event(context)),
+        EventKind::ProfileLoaded => {
+            let returned = flag(wire::RETURNED);
+            Event::ProfileLoaded(Box::new(ProfileLoaded { context, returned }))
+        }
+        EventKind::ExecutableChanged => {
+            let replaced = flag(wire::REPLACED);
+            Event::ExecutableChanged(Box::new(ExecutableChanged { context, replaced }))
+        }
         EventKind::StartNormal => {
             let refresh = flag(wire::REFRESH);
             Event::StartNormal(Box::new(StartNormal {
@@ -109,8 +118,10 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
             let call = CallView::read(&mut from).ok_or(mismatch(expected))?;
             call_event(kind, context, &call)?
         }
-        // Not from the kernel; `from_wire` gives neither.
-        EventKind::Lost | EventKind::Warning => return Err(DecodeError::Kind(head.kind)),
+        // Not from the kernel; `from_wire` gives none of them.
+        EventKind::Lost | EventKind::Warning | EventKind::ProfileSetAside => {
+            return Err(DecodeError::Kind(head.kind));
+        }
     };
     Ok(Decoded {
         event,
@@ -178,10 +189,10 @@ fn context(from: &mut Cursor<'_>, head: &Header, clock: &Clock, lost_seen: u64) 
     let view = View::read(from)?;
     let names = Names::read(from)?;
     Some(Context {
-        time: clock.wall(head.time),
+        time: clock.wall(i64::try_from(head.time).unwrap_or(i64::MAX)),
         boot: Duration::from_nanos(head.time),
         actor,
-        profile: (head.flags & wire::NO_PROFILE == 0).then(|| profile(&view, &names)),
+        profile: (head.flags & wire::NO_PROFILE == 0).then(|| profile(&view, &names, head.time)),
         lost_before: head.lost.saturating_sub(lost_seen),
     })
 }
@@ -205,7 +216,7 @@ fn actor(actor: &wire::Actor<'_>) -> Actor {
     }
 }
 
-fn profile(view: &View, names: &Names<'_>) -> ProfileView {
+fn profile(view: &View, names: &Names<'_>, now: u64) -> ProfileView {
     let flag = |flag| view.flags & flag != 0;
     let state = u64::from(view.state);
     let frozen = word_is_frozen(state);
@@ -221,7 +232,8 @@ fn profile(view: &View, names: &Names<'_>) -> ProfileView {
         anomalies: view.anomalies,
         sequences: view.sequences,
         normal_time: frozen.then(|| Duration::from_nanos(view.normal_time)),
-        created: Duration::from_nanos(view.created),
+        // Both are signed, in effect: a profile may be older than this boot.
+        age: Duration::from_nanos(now.wrapping_sub(view.created)),
         marks: Marks {
             exe_truncated: flag(wire::PROFILE_EXE_TRUNCATED),
             exe_lossy: lossy(&exe),

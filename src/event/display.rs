@@ -78,6 +78,36 @@ impl fmt::Display for Event {
                 profile_line(f, "forgotten", &event.context)?;
                 f.write_str(by_command(event.by_command))
             }
+            Self::ProfileLoaded(event) => {
+                write!(f, "loaded: {}", Which(&event.context))?;
+                if let Some(profile) = &event.context.profile {
+                    write!(f, ": {}", profile.state)?;
+                }
+                if event.returned {
+                    f.write_str("; what it did since its exec was learnt, not judged")?;
+                }
+                counts(f, &event.context)
+            }
+            Self::ProfileEvicted(event) => {
+                write!(f, "evicted: {}", Which(&event.context))?;
+                f.write_str(": what it knows is kept in its file")
+            }
+            Self::ExecutableChanged(event) => {
+                write!(f, "executable changed: {}", Which(&event.context))?;
+                f.write_str(if event.replaced {
+                    ": another file is in its place; learning on from what the old one did"
+                } else {
+                    ": it was rewritten; learning on from what it did before"
+                })
+            }
+            Self::ProfileSetAside(event) => {
+                let path = Clean(&event.path.to_string_lossy()).to_string();
+                write!(
+                    f,
+                    "profile file set aside: {path}: {}",
+                    Clean(&event.reason)
+                )
+            }
             Self::Anomaly(anomaly) => anomaly.fmt(f),
             Self::NewSequence(event) => {
                 profile_line(f, "new sequence", &event.context)?;
@@ -170,6 +200,7 @@ impl fmt::Display for WarningKind {
             Self::Contention => "an update gave up because others got in between",
             Self::Undecodable => "a record from the kernel could not be understood",
             Self::HandlerPanic => "an event handler panicked",
+            Self::Store => "a profile could not be saved or read",
         })
     }
 }
@@ -244,35 +275,42 @@ impl fmt::Display for Called {
     }
 }
 
+/// The program that a profile is of.
+struct Which<'a>(&'a Context);
+
+impl fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profile = self.0.profile.as_ref();
+        let Some((profile, (path, cut))) = profile.and_then(|view| Some((view, program(view)?)))
+        else {
+            return f.write_str("a program without a known path");
+        };
+        let beginning = if cut { "..." } else { "" };
+        write!(f, "{beginning}{}", Clean(&path.to_string_lossy()))?;
+        f.write_str(if profile.script.is_some() {
+            " (script)"
+        } else if profile.marks.script_unnamed {
+            " (running a script)"
+        } else if profile.marks.no_path {
+            " (deleted or without a file)"
+        } else {
+            ""
+        })
+    }
+}
+
 /// Which program, run by whom.
 struct Who<'a>(&'a Context);
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Context { actor, profile, .. } = self.0;
-        let name = profile.as_ref().and_then(program);
-        match (profile, name) {
-            (Some(profile), Some((path, cut))) => {
-                write!(
-                    f,
-                    "{}{}",
-                    if cut { "..." } else { "" },
-                    Clean(&path.to_string_lossy())
-                )?;
-                if profile.script.is_some() {
-                    f.write_str(" (script)")?;
-                } else if profile.marks.script_unnamed {
-                    f.write_str(" (running a script)")?;
-                } else if profile.marks.no_path {
-                    f.write_str(" (deleted or without a file)")?;
-                }
-            }
-            _ => f.write_str("a program without a known path")?,
-        }
-        f.write_str(" (")?;
+        write!(f, "{} (", Which(self.0))?;
         ids(f, actor)?;
         // A process may call itself what it likes, so that is shown beside the path, not for it.
-        let expected = name
+        let expected = profile
+            .as_ref()
+            .and_then(program)
             .and_then(|(path, _)| path.file_name())
             .map(|name| name.to_string_lossy());
         if !expected.is_some_and(|name| is_comm_of(&actor.comm, &name)) {

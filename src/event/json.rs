@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, LossPlace, Lost, Marks,
-    MissedPair, NewSequence, ProfileEvent, ProfileView, StartNormal, StopCause, StopNormal,
-    UnbalancedSigreturn, Warning, WarningKind,
+    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, ExecutableChanged,
+    LossPlace, Lost, Marks, MissedPair, NewSequence, ProfileEvent, ProfileLoaded, ProfileSetAside,
+    ProfileView, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
 };
 use crate::clock;
 use crate::key::Key;
@@ -83,6 +83,10 @@ form! {
         suppressed: u64,
         // What other kinds have.
         refresh: bool,
+        returned: bool,
+        replaced: bool,
+        path: Cow<'a, str>,
+        reason: Cow<'a, str>,
         cause: Cow<'a, str>,
         certain: bool,
         what: Cow<'a, str>,
@@ -110,7 +114,7 @@ struct ProfileForm<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     normal_boot_ns: Option<u64>,
     #[serde(default)]
-    created_boot_ns: u64,
+    age_ns: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marks: Vec<Cow<'a, str>>,
 }
@@ -156,7 +160,15 @@ impl<'a> Form<'a> {
             | Event::TolerizeLimit(event)
             | Event::Sensitized(event)
             | Event::ProfileReset(event)
-            | Event::ProfileForgotten(event) => form.by_command = Some(event.by_command),
+            | Event::ProfileForgotten(event)
+            | Event::ProfileEvicted(event) => form.by_command = Some(event.by_command),
+            Event::ProfileLoaded(event) => form.returned = Some(event.returned),
+            Event::ExecutableChanged(event) => form.replaced = Some(event.replaced),
+            Event::ProfileSetAside(event) => {
+                form.boot_ns = Some(ns(event.boot));
+                form.path = Some(event.path.to_string_lossy());
+                form.reason = Some(event.reason.as_str().into());
+            }
             Event::StartNormal(event) => {
                 form.by_command = Some(event.by_command);
                 form.refresh = Some(event.refresh);
@@ -232,6 +244,21 @@ impl<'a> Form<'a> {
             EventKind::Sensitized => Event::Sensitized(self.profile_event()?),
             EventKind::ProfileReset => Event::ProfileReset(self.profile_event()?),
             EventKind::ProfileForgotten => Event::ProfileForgotten(self.profile_event()?),
+            EventKind::ProfileEvicted => Event::ProfileEvicted(self.profile_event()?),
+            EventKind::ProfileLoaded => Event::ProfileLoaded(Box::new(ProfileLoaded {
+                returned: need(&mut self.returned, "returned")?,
+                context: self.context()?,
+            })),
+            EventKind::ExecutableChanged => Event::ExecutableChanged(Box::new(ExecutableChanged {
+                replaced: need(&mut self.replaced, "replaced")?,
+                context: self.context()?,
+            })),
+            EventKind::ProfileSetAside => Event::ProfileSetAside(Box::new(ProfileSetAside {
+                time: self.time()?,
+                boot: self.boot()?,
+                path: PathBuf::from(need(&mut self.path, "path")?.into_owned()),
+                reason: need(&mut self.reason, "reason")?.into_owned(),
+            })),
             EventKind::StartNormal => Event::StartNormal(Box::new(StartNormal {
                 by_command: need(&mut self.by_command, "by_command")?,
                 refresh: need(&mut self.refresh, "refresh")?,
@@ -355,7 +382,7 @@ impl<'a> ProfileForm<'a> {
             sequences: view.sequences,
             frozen: view.frozen,
             normal_boot_ns: view.normal_time.map(ns),
-            created_boot_ns: ns(view.created),
+            age_ns: ns(view.age),
             marks: view.marks.names().map(Cow::Borrowed).collect(),
         }
     }
@@ -373,7 +400,7 @@ impl<'a> ProfileForm<'a> {
             anomalies: self.anomalies,
             sequences: self.sequences,
             normal_time: self.normal_boot_ns.map(Duration::from_nanos),
-            created: Duration::from_nanos(self.created_boot_ns),
+            age: Duration::from_nanos(self.age_ns),
             marks: Marks::from_names(&self.marks),
         }
     }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 #[allow(missing_docs, reason = "each is described where Event has it")]
 #[repr(u8)]
 pub enum EventKind {
-    // The numbers of `enum ebph_event_kind`; the kernel has none for the last two.
+    // The numbers of `enum ebph_event_kind`; some are user space's own, see `is_from_kernel`.
     ProfileCreated = 1,
     ProfileFrozen = 2,
     ProfileThawed = 3,
@@ -25,11 +25,15 @@ pub enum EventKind {
     CapacityExhausted = 13,
     Lost = 14,
     Warning = 15,
+    ProfileLoaded = 16,
+    ProfileEvicted = 17,
+    ExecutableChanged = 18,
+    ProfileSetAside = 19,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::ProfileCreated,
         Self::ProfileFrozen,
         Self::ProfileThawed,
@@ -45,6 +49,10 @@ impl EventKind {
         Self::CapacityExhausted,
         Self::Lost,
         Self::Warning,
+        Self::ProfileLoaded,
+        Self::ProfileEvicted,
+        Self::ExecutableChanged,
+        Self::ProfileSetAside,
     ];
 
     /// Returns the name that JSON uses, as in `profile_created`.
@@ -65,6 +73,10 @@ impl EventKind {
             Self::CapacityExhausted => "capacity_exhausted",
             Self::Lost => "lost",
             Self::Warning => "warning",
+            Self::ProfileLoaded => "profile_loaded",
+            Self::ProfileEvicted => "profile_evicted",
+            Self::ExecutableChanged => "executable_changed",
+            Self::ProfileSetAside => "profile_set_aside",
         }
     }
 
@@ -73,7 +85,12 @@ impl EventKind {
         Self::ALL
             .into_iter()
             .find(|known| u16::from(*known as u8) == kind)
-            .filter(|known| !matches!(known, Self::Lost | Self::Warning))
+            .filter(|known| known.is_from_kernel())
+    }
+
+    /// Whether the kernel sends it.
+    const fn is_from_kernel(self) -> bool {
+        !matches!(self, Self::Lost | Self::Warning | Self::ProfileSetAside)
     }
 }
 
@@ -163,7 +180,7 @@ impl EventMask {
 
     /// Returns the bits of `ebph_limits.event_mask`.
     pub(crate) fn to_wire(self) -> u64 {
-        let kernel = self.without(EventKind::Lost).without(EventKind::Warning);
+        let kernel: Self = self.iter().filter(|kind| kind.is_from_kernel()).collect();
         u64::from(kernel.0)
     }
 }
@@ -215,11 +232,8 @@ mod tests {
     fn round_trips() {
         for kind in EventKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
-            let from_kernel = !matches!(kind, EventKind::Lost | EventKind::Warning);
-            assert_eq!(
-                EventKind::from_wire(kind as u16),
-                from_kernel.then_some(kind)
-            );
+            let known = EventKind::from_wire(kind as u16);
+            assert_eq!(known, kind.is_from_kernel().then_some(kind));
         }
         assert_eq!(EventKind::from_wire(0), None);
         assert_eq!(EventKind::from_wire(266), None);
@@ -236,7 +250,7 @@ mod tests {
             EventMask::default().to_string().parse(),
             Ok(EventMask::default())
         );
-        assert_eq!(EventMask::ALL.to_wire(), 0x3ffe);
+        assert_eq!(EventMask::ALL.to_wire(), 0x73ffe);
         let error = "anomaly,nonsense"
             .parse::<EventMask>()
             .unwrap_err()

@@ -45,6 +45,7 @@ names!(WarningKind {
     Contention = "contention",
     Undecodable = "undecodable",
     HandlerPanic = "handler_panic",
+    Store = "store",
 });
 
 /// Names marks in JSON.

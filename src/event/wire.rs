@@ -23,6 +23,8 @@ pub(super) const CAUSE_CHANGED: u32 = 16;
 pub(super) const CAUSE_SLOTS: u32 = 32;
 pub(super) const CAUSE_ROWS: u32 = 64;
 pub(super) const NO_PROFILE: u32 = 128;
+pub(super) const REPLACED: u32 = 256;
+pub(super) const RETURNED: u32 = 512;
 
 // enum ebph_profile_flag
 pub(super) const PROFILE_SCRIPT: u32 = 1;

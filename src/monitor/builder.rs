@@ -12,6 +12,7 @@ use crate::kernel;
 use crate::limits::Limits;
 use crate::loader::{self, Sizes};
 use crate::monitor::Monitor;
+use crate::monitor::keeper::{self, Keeper};
 use crate::monitor::receiver::Subscriber;
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
@@ -19,6 +20,7 @@ use crate::monitor::worker::{self, Hub, Worker};
 use crate::plan::{self, EntryHook, Hook, Options, Partition, ScopeKind};
 use crate::preflight::{self, Preflight};
 use crate::snapshot;
+use crate::store::Store;
 
 /// Who is watched. The process that the monitor lives in never is.
 #[non_exhaustive]
@@ -35,6 +37,9 @@ pub enum Scope {
     /// The processes of a cgroup (v2), by the path of its directory, and of those below it.
     Cgroup(PathBuf),
 }
+
+/// How often profiles are saved, unless something else is asked for.
+const SAVE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Sets a [`Monitor`] up; made by [`Monitor::builder`].
 ///
@@ -63,6 +68,8 @@ pub struct MonitorBuilder {
     channel_capacity: usize,
     events: EventMask,
     handlers: Vec<Box<dyn EventHandler>>,
+    profile_dir: Option<PathBuf>,
+    save_interval: Duration,
 }
 
 impl std::fmt::Debug for MonitorBuilder {
@@ -89,6 +96,8 @@ impl Default for MonitorBuilder {
             channel_capacity: 8192,
             events: EventMask::default(),
             handlers: Vec::new(),
+            profile_dir: None,
+            save_interval: SAVE_INTERVAL,
         }
     }
 }
@@ -204,6 +213,34 @@ impl MonitorBuilder {
         self
     }
 
+    /// Keeps profiles in the folder `dir`, which is made for this user alone if it is not there, and
+    /// refused if others can write to it or another monitor uses it.
+    ///
+    /// At the start, every profile in it whose program is on this machine, unchanged, is in force
+    /// before the first call is seen, the last executed first, as far as there is room. One whose
+    /// program has changed trains on from its pairs, and
+    /// [`Event::ExecutableChanged`](crate::Event::ExecutableChanged) says so. Of several files of a
+    /// program, that of its present content counts, and of those the one saved last. Files that
+    /// cannot be used are set aside, with an event. Profiles are saved at intervals, when they make room for others, and at
+    /// the end. When room runs out, the least recently executed profile that no process uses is
+    /// saved and evicted; it returns when its program is executed again.
+    ///
+    /// Without a folder nothing outlives the monitor, and a program for which there is no room is
+    /// not profiled.
+    #[must_use]
+    pub fn profile_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.profile_dir = Some(dir.into());
+        self
+    }
+
+    /// Sets how often profiles that changed are saved; 5 minutes by default. Without
+    /// [`profile_dir`](Self::profile_dir) it means nothing.
+    #[must_use]
+    pub fn save_interval(mut self, interval: Duration) -> Self {
+        self.save_interval = interval;
+        self
+    }
+
     /// Loads the programs into the kernel, attaches them, and starts.
     ///
     /// # Errors
@@ -212,7 +249,10 @@ impl MonitorBuilder {
     /// [`Error::KernelTooOld`], [`Error::BpfDenied`]; [`Error::NoSuchProcess`],
     /// [`Error::NoSuchCgroup`] or [`Error::NotACgroup`] for a scope that is not there;
     /// [`Error::InvalidSetting`] for a size or limit nothing can work with; [`Error::Load`] or
-    /// [`Error::Attach`] when the kernel refuses what it should not. Nothing stays attached.
+    /// [`Error::Attach`] when the kernel refuses what it should not; [`Error::InsecureDirectory`] or
+    /// [`Error::Io`] for a profile folder that others can write to, or that cannot be read,
+    /// [`Error::ProfileDirectoryInUse`] for one that another monitor uses. Nothing
+    /// stays attached.
     ///
     /// # Minimum kernel version
     ///
@@ -250,18 +290,31 @@ impl MonitorBuilder {
             handlers.push((handler, events));
         }
         let limits = snapshot::limits_to_wire(&self.limits, self.events.to_wire());
-        let (live, events) = loader::start(&plan, &sizes, limits)?;
+        let store = self.profile_dir.map(Store::open).transpose()?;
+        let options = keeper::Options {
+            partition: self.partition,
+            scripts: self.scripts,
+            save_interval: self.save_interval,
+        };
+        let (live, events, keeper) = loader::start(&plan, &sizes, limits, |engine| {
+            let keeper = Keeper::new(Arc::clone(engine), Arc::clone(&hub), store, options)?;
+            keeper.load()?;
+            Ok(Arc::new(keeper))
+        })?;
         let stop = Arc::new(Signal::new());
         let worker = Worker {
-            surprises: Surprises::new(Arc::clone(&live.maps), Arc::clone(&live.programs)),
+            surprises: Surprises::new(Arc::clone(&live.engine.maps), Arc::clone(&live.programs)),
             events,
             hub: Arc::clone(&hub),
             stop: Arc::clone(&stop),
+            keeper: Arc::clone(&keeper),
         };
         let mut monitor = Monitor {
             live,
             hub: Arc::clone(&hub),
             stop,
+            keeper,
+            keeper_thread: None,
             worker: None,
             handlers: Vec::new(),
             limits: Mutex::new(self.limits),
@@ -273,6 +326,7 @@ impl MonitorBuilder {
             let thread = worker::spawn_handler(handler, events, Arc::clone(&hub))?;
             monitor.handlers.push(thread);
         }
+        monitor.keeper_thread = Some(monitor.keeper.spawn()?);
         monitor.worker = Some(worker.spawn()?);
         Ok(monitor)
     }
@@ -288,6 +342,9 @@ impl MonitorBuilder {
             1 << 30,
         )?;
         in_range("channel_capacity", self.channel_capacity as u64, 1, 1 << 24)?;
+        if self.save_interval.is_zero() {
+            return Err(invalid("save_interval", 0, "longer than nothing"));
+        }
         if !self.ring_bytes.is_power_of_two() {
             return Err(invalid(
                 "ring_bytes",
@@ -347,5 +404,9 @@ mod tests {
         assert_eq!(refused(new().ring_bytes(0)), "ring_bytes");
         assert_eq!(refused(new().ring_bytes(5000)), "ring_bytes");
         assert_eq!(refused(new().channel_capacity(0)), "channel_capacity");
+        assert_eq!(
+            refused(new().save_interval(Duration::ZERO)),
+            "save_interval"
+        );
     }
 }

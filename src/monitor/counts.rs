@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::loader::{Live, Maps, Program, is_entry};
+use crate::monitor::keeper::Keeper;
 use crate::monitor::worker::Hub;
 use crate::profile::State;
 use crate::snapshot;
@@ -34,15 +35,15 @@ pub(crate) fn missed(programs: &[Program]) -> (u64, u64) {
 }
 
 /// Everything there is to know; `pending` calls are recorded but not yet counted.
-pub(crate) fn gather(live: &Live, hub: &Hub, pending: u64) -> Stats {
-    let mut stats = sum(&live.maps);
+pub(crate) fn gather(live: &Live, hub: &Hub, keeper: &Keeper, pending: u64) -> Stats {
+    let mut stats = sum(&live.engine.maps);
     stats.calls.recorded += pending;
-    let globals = live.maps.globals();
+    let globals = live.engine.maps.globals();
     let profiles = &mut stats.profiles;
     profiles.used = globals.pool.slots_used;
-    profiles.capacity = live.maps.profiles.len().into();
-    for slot in 0..live.maps.profiles.len() {
-        match snapshot::state(&live.maps, slot) {
+    profiles.capacity = live.engine.maps.profiles.len().into();
+    for slot in 0..live.engine.maps.profiles.len() {
+        match snapshot::state(&live.engine.maps, slot) {
             Some(State::Training) => profiles.training += 1,
             Some(State::Frozen) => profiles.frozen += 1,
             Some(State::Normal) => profiles.normal += 1,
@@ -51,9 +52,10 @@ pub(crate) fn gather(live: &Live, hub: &Hub, pending: u64) -> Stats {
     }
     stats.rows.used = globals.pool.rows_used;
     // Row 0 stands for none.
-    stats.rows.capacity = u64::from(live.maps.rows.len()) - 1;
-    stats.rows.bytes = live.maps.rows.bytes() / u64::from(live.maps.rows.len());
+    stats.rows.capacity = u64::from(live.engine.maps.rows.len()) - 1;
+    stats.rows.bytes = live.engine.maps.rows.bytes() / u64::from(live.engine.maps.rows.len());
     hub.count(&mut stats.events);
+    stats.store = keeper.stats();
     stats.memory = live.memory;
     stats.programs = live.programs.iter().filter_map(program).collect();
     stats

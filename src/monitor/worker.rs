@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::decode::decode;
 use crate::event::{Event, EventHandler, Warning, WarningKind};
 use crate::loader;
+use crate::monitor::keeper::Keeper;
 use crate::monitor::receiver::{Events, Subscriber};
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
@@ -57,7 +58,7 @@ impl Hub {
         }
     }
 
-    fn deliver(&self, event: &Event) {
+    pub(crate) fn deliver(&self, event: &Event) {
         let mut subscribers = self.lock();
         let Subscribers { list, past, .. } = &mut *subscribers;
         list.retain_mut(|subscriber| {
@@ -97,7 +98,7 @@ impl Hub {
         }
     }
 
-    fn warn(&self, what: WarningKind, count: u64) {
+    pub(crate) fn warn(&self, what: WarningKind, count: u64) {
         self.deliver(&Event::Warning(Warning::now(what, count)));
     }
 
@@ -133,6 +134,7 @@ pub(crate) struct Worker {
     pub surprises: Surprises,
     pub hub: Arc<Hub>,
     pub stop: Arc<Signal>,
+    pub keeper: Arc<Keeper>,
 }
 
 impl Worker {
@@ -186,6 +188,9 @@ impl Worker {
         let clock = Clock::now();
         for record in &records {
             self.hub.take(record, &clock, lost_seen);
+        }
+        if !records.is_empty() {
+            self.keeper.nudge();
         }
         !records.is_empty()
     }

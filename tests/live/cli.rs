@@ -193,3 +193,92 @@ fn a_watch_ends_by_interrupt() {
     let status = child.wait().expect("it is our child");
     assert!(status.success(), "{status}");
 }
+
+/// Check that profiles are kept where the command line says, saved at the interval it says, and in
+/// force when it is given again.
+#[test]
+fn profile_dir() {
+    let scratch = tempfile::tempdir().expect("a folder can be made");
+    let folder = scratch.path().join("profiles");
+    let text = folder.to_str().expect("test paths are UTF-8");
+    let keeping = ["--json", "--profile-dir", text];
+    let run_kept = |more: &[&str]| run(&[&keeping[..], more].concat());
+    let output = run_kept(&["--", "ls", "/"]);
+    assert!(output.status.success(), "{output:?}");
+    let of_ls = || {
+        let store = ebph::Store::open(&folder).expect("the folder is ours");
+        let loaded = store.load().expect("it can be read");
+        let mut profiles = loaded.profiles.into_iter().map(|stored| stored.profile);
+        profiles.find(|profile| profile.exe().is_some_and(|exe| exe.ends_with("ls")))
+    };
+    let first = of_ls().expect("it was saved at the end");
+    let output = run_kept(&["--", "ls", "/"]);
+    let loaded = json_lines(&output)
+        .into_iter()
+        .any(|line| line["event"] == "profile_loaded" && line["profile"]["state"] == "training");
+    assert!(loaded, "{output:?}");
+    assert_eq!(of_ls().expect("it is there").execs(), first.execs() + 1);
+
+    let mut child = monitor()
+        .args(keeping)
+        .args(["--save-interval", "50ms", "--"])
+        .args(["sh", "-c", "ls /; read wait"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the example can be run");
+    eventually("the next run to be saved meanwhile", || {
+        (of_ls()?.execs() == first.execs() + 2).then_some(())
+    });
+    drop(child.stdin.take());
+    child.wait().expect("it is our child");
+    assert_eq!(code(&["--save-interval", "1s", "--", "true"]), 125);
+}
+
+/// Check that what was learnt from traces, without privileges, is in force from the first call of
+/// a program, and of a script, which is not taken for its interpreter.
+#[test]
+fn train_here_ship_there() {
+    let stage = Stage::new();
+    let folder = stage.directory().join("profiles");
+    ebph::Store::open(&folder).expect("it can be made");
+    let own = std::env::current_exe().expect("/proc is mounted");
+    let built = own.ancestors().nth(2).expect("target/<profile>/deps/live");
+    let script = stage.file("service", "#!/bin/sh\nread word </etc/hostname\n");
+    for (i, program) in [PathBuf::from("/usr/bin/sort"), script.clone()]
+        .iter()
+        .enumerate()
+    {
+        let trace = stage.directory().join("trace");
+        let record = Command::new("strace")
+            .args(["-f", "-n", "-o"])
+            .args([&trace, program])
+            .stdin(Stdio::null())
+            .status()
+            .expect("this test needs strace");
+        assert!(record.success());
+        let trained = Command::new(built.join("examples/replay"))
+            .args(["train", "--format", "strace", "--out"])
+            .args([&folder.join(format!("{i}.json")), &trace])
+            .status()
+            .expect("the example replay was built");
+        assert!(trained.success());
+    }
+    let watch = stage.watch_with(|builder| builder.profile_dir(&folder));
+    let profiles: Vec<_> = watch.profiles().expect("readable").collect();
+    let of = |script: Option<&std::path::Path>| {
+        profiles
+            .iter()
+            .find(move |profile| profile.script() == script)
+    };
+    let of_script = of(Some(&script)).expect("it was loaded");
+    let of_sort = of(None).expect("it was loaded");
+    assert!(of_script.is_normal() && of_sort.is_normal());
+    assert_eq!(of_sort.exe(), Some(std::path::Path::new("/usr/bin/sort")));
+    assert_eq!(profiles.len(), 2, "the shell itself has none");
+    stage.run_ok(1, script.to_str().expect("UTF-8"), &[""; 0]);
+    let after = watch.profile(of_script.key()).expect("readable");
+    let after = after.expect("it has the key that the kernel gives it");
+    assert_eq!(after.execs(), of_script.execs() + 1);
+    watch.finish();
+}

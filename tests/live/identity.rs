@@ -9,7 +9,7 @@ use ebph::{Key, KeyPartition, Monitor, Partition, Profile, Scope, State};
 
 use crate::harness::cgroup::Cgroup;
 use crate::harness::{
-    Pipe, Stage, Start, Watch, call, eventually, getppid, helper, learnt, program,
+    Pipe, Stage, Start, Watch, call, eventually, getppid, held, helper, learnt, program,
 };
 
 fn profiles_of(watch: &Watch, exe: &Path) -> Vec<Profile> {
@@ -95,7 +95,8 @@ fn a_rewritten_executable_is_not_normal() {
     outcome.one("stop_normal", key);
 }
 
-/// Check that a file put in the place of another has a profile of its own.
+/// Check that a file put in the place of another has a profile of its own, and nothing of the old
+/// one's is normal there.
 #[test]
 fn a_replaced_executable_starts_anew() {
     let stage = Stage::new();
@@ -108,7 +109,10 @@ fn a_replaced_executable_starts_anew() {
     stage.run_ok(1, "calls", &[getppid(10)]);
     let new = stage.profile(&watch, "calls");
     assert_ne!(new.key(), old);
-    assert_eq!((new.train_count(), new.state()), (11, State::Training));
+    // What the old one did counts as well, if the monitor looked at it in time.
+    assert!(new.train_count() >= 11, "{}", new.train_count());
+    assert_eq!(new.state(), State::Training);
+    assert!(held(&new).is_empty());
     watch.finish();
 }
 

@@ -209,12 +209,12 @@ fn part_without_room_for_threads() {
             let builder = builder.hook(EntryHook::TpBtf);
             builder.handler(ignore).handler(ignore).start().map(drop)
         };
-        // This thread itself, two handlers and the worker.
-        for room in 1..4 {
+        // This thread itself, two handlers, the keeper and the worker.
+        for room in 1..5 {
             limit_threads(room);
             tell.send(start()).expect("the test waits");
         }
-        limit_threads(4);
+        limit_threads(5);
         eventually("room, once the others are gone", || start().ok());
         tell.send(Ok(())).expect("the test waits");
     });
@@ -222,7 +222,7 @@ fn part_without_room_for_threads() {
         told.recv_timeout(2 * deadline())
             .expect("start returns, and does not panic")
     };
-    for _ in 1..4 {
+    for _ in 1..5 {
         match next() {
             Err(Error::Io { source, .. }) => {
                 assert_eq!(source.kind(), io::ErrorKind::WouldBlock, "{source}");
@@ -257,7 +257,7 @@ fn become_limited() {
 fn limit_threads(most: u64) {
     let limit = libc::rlimit {
         rlim_cur: most,
-        rlim_max: 4,
+        rlim_max: 5,
     };
     // SAFETY: the limit outlives the call.
     let failed = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) } != 0;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::engine::Tenant;
 use crate::process::{Process, Thread};
 use crate::skel::types;
 use crate::snapshot;
@@ -31,24 +32,24 @@ fn comm(record: &Record) -> String {
     String::from_utf8_lossy(&record.comm[..end]).into_owned()
 }
 
-fn uses(record: &Record, slot: u32, generation: u32) -> bool {
-    record.slot == slot && record.generation == generation
+fn uses(record: &Record, tenant: Tenant) -> bool {
+    record.slot == tenant.slot && record.generation == tenant.generation
 }
 
 /// A process that uses a profile, if there is one.
-pub(crate) fn user(records: &[Record], slot: u32, generation: u32) -> Option<u32> {
+pub(crate) fn user(records: &[Record], tenant: Tenant) -> Option<u32> {
     records
         .iter()
-        .find(|record| uses(record, slot, generation))
+        .find(|record| uses(record, tenant))
         .map(|record| record.pid)
 }
 
 /// Calls of a profile that its threads have not counted yet: all, and those since the last novelty.
-pub(crate) fn pending(records: &[Record], slot: u32, generation: u32) -> (u64, u64) {
+pub(crate) fn pending(records: &[Record], tenant: Tenant) -> (u64, u64) {
     let held = |wanted: types::ebph_pending| {
         records
             .iter()
-            .filter(|record| uses(record, slot, generation))
+            .filter(|record| uses(record, tenant))
             .filter(|record| record.pending_for & wanted.0 != 0)
             .map(|record| record.pending)
             .sum()
@@ -145,10 +146,11 @@ mod tests {
         let mut old = record(11, 11, 1);
         old.pending_for = 1;
         let records = [record(7, 7, 1), other, void, old];
-        assert_eq!(pending(&records, 3, 1), (10, 5));
+        let tenant = |slot, generation| Tenant { slot, generation };
+        assert_eq!(pending(&records, tenant(3, 1)), (10, 5));
         assert_eq!(total_pending(&records), 20);
-        assert_eq!(user(&records, 4, 1), Some(9));
-        assert_eq!(user(&records, 4, 2), None);
+        assert_eq!(user(&records, tenant(4, 1)), Some(9));
+        assert_eq!(user(&records, tenant(4, 2)), None);
     }
 
     /// Check that bytes that are no whole record are left out.
