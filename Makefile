@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test test-unit test-live lint fmt verifier package bench
+.PHONY: help deps demo test test-unit test-live detection lint fmt verifier package bench
 
 CARGO ?= cargo
 
@@ -33,9 +33,14 @@ test-live: deps ## the live kernel tests alone
 	$(CARGO) build --locked --examples
 	$(CARGO) test --locked --test live
 
+detection: deps ## train real services, abuse them, and measure what is detected
+	@scripts/detection-deps.sh
+	$(CARGO) test --locked --test detection -- $(DETECTION)
+
 lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test detection -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	clang-format --dry-run -Werror $(C_SOURCES)
 	scripts/bpf-compile.sh x86 arm64
