@@ -83,12 +83,13 @@ impl Keeper {
         if tasks::user(&threads, tenant).is_some() {
             return;
         }
-        match self.engine.evict(&[entry], |_, _| {}) {
-            Ok(()) => {
-                Tallies::add(&self.tallies.evicted);
-                state.known.remove(&tenant);
-            }
-            Err(error) => self.failed(&error),
+        // It stays if it is executed after all.
+        let gone = self.engine.evict(&[entry], |tenant, _| {
+            Tallies::add(&self.tallies.evicted);
+            state.known.remove(&tenant);
+        });
+        if let Err(error) = gone {
+            self.failed(&error);
         }
     }
 

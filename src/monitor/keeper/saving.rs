@@ -73,8 +73,11 @@ impl Keeper {
         if known.owed.is_some() && threads.is_none() {
             return Ok(false);
         }
+        let pending = threads.map(|threads| tasks::pending(threads, entry.tenant));
+        let pending = pending.unwrap_or_default();
+        let unchanged = known.saved == Some(entry.version) && pending == (0, 0);
         // A file that was rewritten since is looked at first.
-        if known.saved == Some(entry.version) || known.stamp != entry.stamp {
+        if unchanged || known.stamp != entry.stamp {
             return Ok(false);
         }
         let Some(profile) = self.engine.profile(entry.tenant) else {
@@ -84,9 +87,7 @@ impl Keeper {
         if now.is_none_or(|now| (now.tenant, now.stamp) != (entry.tenant, entry.stamp)) {
             return Ok(false);
         }
-        let pending = threads.map(|threads| tasks::pending(threads, entry.tenant));
-        let profile = profile.with_pending(pending.unwrap_or_default());
-        let written = self.write(state, entry.tenant, &known, profile)?;
+        let written = self.write(state, entry.tenant, &known, profile.with_pending(pending))?;
         if let (true, Some(known)) = (written, state.known.get_mut(&entry.tenant)) {
             known.saved = Some(entry.version);
         }
