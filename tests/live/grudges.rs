@@ -13,26 +13,11 @@ use ebph::{Error, Key, Monitor, Partition, Profile, State, Store};
 use rustix::process::Signal;
 
 use crate::harness::cgroup::Cgroup;
-use crate::harness::{Run, Stage, Start, Watch, call, eventually, getppid, held, learnt};
+use crate::harness::{Run, Stage, Start, Watch, call, eventually, getppid, held};
 use crate::store::{deviation, files, folder, keeping, replace, stored, train};
 
-fn watch(stage: &Stage) -> Watch {
+pub(crate) fn watch(stage: &Stage) -> Watch {
     stage.watch_with(keeping(stage))
-}
-
-/// Many different calls: a profile of many rows.
-fn rich() -> Vec<String> {
-    (470..506).map(|number| call(number, 2)).collect()
-}
-
-/// Everything that the folder holds of the victim, as program or as interpreter.
-fn kept(stage: &Stage) -> Vec<Profile> {
-    let store = Store::open(folder(stage)).expect("the folder is ours");
-    let loaded = store.load().expect("it can be read");
-    assert!(loaded.set_aside.is_empty(), "{:?}", loaded.set_aside);
-    let all = loaded.profiles.into_iter().map(|stored| stored.profile);
-    all.filter(|profile| profile.exe() == Some(&stage.path("calls")))
-        .collect()
 }
 
 fn append(path: &Path) {
@@ -41,12 +26,27 @@ fn append(path: &Path) {
     fs::write(path, bytes).expect("it can be written");
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
 }
 
+/// Many different calls: a profile of many rows.
+pub(crate) fn rich() -> Vec<String> {
+    (470..506).map(|number| call(number, 2)).collect()
+}
+
+/// Everything that the folder holds of the victim, as program or as interpreter.
+pub(crate) fn kept(stage: &Stage) -> Vec<Profile> {
+    let store = Store::open(folder(stage)).expect("the folder is ours");
+    let loaded = store.load().expect("it can be read");
+    assert!(loaded.set_aside.is_empty(), "{:?}", loaded.set_aside);
+    let all = loaded.profiles.into_iter().map(|stored| stored.profile);
+    all.filter(|profile| profile.exe() == Some(&stage.path("calls")))
+        .collect()
+}
+
 /// Runs `from` in a mount namespace where it is at another path.
-fn start_at<'a>(stage: &'a Stage, from: &Path, at: &Path, args: &[String]) -> Run<'a> {
+pub(crate) fn start_at<'a>(stage: &'a Stage, from: &Path, at: &Path, args: &[String]) -> Run<'a> {
     let (from, at) = (text(from), text(at));
     let script = format!("mount --bind {from} {at} && exec {at} {}", args.join(" "));
     stage.start("/usr/bin/unshare", &["-m", "sh", "-c", &script])
@@ -70,20 +70,6 @@ fn of_hidden(stage: &Stage, watch: &Watch) -> Profile {
     let mut all = watch.profiles().expect("readable");
     all.find(|profile| profile.script() == Some(&path))
         .expect("the script has a profile")
-}
-
-/// Executes programs until the victim's idle profile has made room for one.
-fn crowd_out(stage: &Stage, watch: &Watch, key: Key, count: usize) {
-    for number in 0..count {
-        let other = stage.copy("calls", &format!("other{number}"));
-        eventually("room to be made", || {
-            stage.run_ok(1, text(&other), &[getppid(10)]);
-            let key = watch.key_of(&other).expect("it is there");
-            watch.profile(key).expect("readable")
-        });
-    }
-    watch.wait_for_kind("profile_evicted", key);
-    assert!(watch.profile(key).expect("readable").is_none());
 }
 
 /// Installs the same content in a new file, and waits until its profile has followed.
@@ -141,41 +127,6 @@ impl Bait {
     }
 }
 
-/// Check that a past for which there are too few rows harms nobody when its program has ended
-/// before the monitor could look at it: the monitor goes on, and the file stays as it is.
-#[test]
-fn too_few_rows_for_a_past() {
-    let stage = Stage::new();
-    let first = watch(&stage);
-    stage.run_ok(1, "calls", &rich());
-    first.finish();
-    let before = learnt(&stored(&folder(&stage), &stage.path("calls")));
-    let second = stage.watch_with(|builder| keeping(&stage)(builder).max_rows(40));
-    // To read it takes the monitor a moment.
-    let large = stage.copy("calls", "large");
-    let file = fs::OpenOptions::new().write(true).open(&large);
-    let file = file.expect("it is ours");
-    file.set_len(8 << 20).expect("it can be made larger");
-    drop(file);
-    stage.run_ok(1, text(&large), &[getppid(1)]);
-    stage.run_ok(1, "calls", &[getppid(1)]);
-    second.save().expect("it can be saved");
-    let other = stage.copy("calls", "other");
-    eventually("room for others", || {
-        stage.run_ok(1, text(&other), &[getppid(1)]);
-        let key = second.key_of(&other).expect("it is there");
-        let profile = second.profile(key).expect("readable")?;
-        learnt(&profile)
-            .contains("exit_group<-getppid@1")
-            .then_some(())
-    });
-    second.save().expect("it can be saved");
-    let outcome = second.finish_unchecked();
-    assert_eq!(outcome.stats.store.failures, 0);
-    let after = learnt(&stored(&folder(&stage), &stage.path("calls")));
-    assert!(after.is_superset(&before), "{after:?}");
-}
-
 /// Check that a script which the monitor cannot see has no file, neither of its own nor that of its
 /// interpreter, and that another one at the same path is not what the first one was.
 #[test]
@@ -201,38 +152,6 @@ fn hidden_scripts_are_not_kept() {
     second.save().expect("it can be saved");
     assert_eq!(of_hidden(&stage, &second).state(), State::Training);
     second.finish();
-}
-
-/// Check that an import is added to what is only on disk, rather than put in its place.
-#[test]
-fn an_import_adds_to_an_evicted_profile() {
-    let stage = Stage::new();
-    let elsewhere = stage.watch();
-    stage.run_ok(1, "calls", &[getppid(1)]);
-    let key = stage.key(&elsewhere, "calls");
-    let poor = elsewhere.export(key).expect("readable");
-    let poor = poor.expect("it exists");
-    elsewhere.finish();
-
-    let watch = stage.watch_with(|builder| keeping(&stage)(builder).max_profiles(3));
-    stage.run_ok(1, "calls", &[call(libc::SYS_getuid, 50)]);
-    train(&stage, &watch, "calls");
-    crowd_out(&stage, &watch, key, 2);
-    let before = stored(&folder(&stage), &stage.path("calls"));
-    eventually("room for the import", || match watch.import(&poor) {
-        Ok(imported) => Some(imported),
-        Err(Error::NoRoom(_)) => None,
-        Err(error) => panic!("{error}"),
-    });
-    watch.save().expect("it can be saved");
-    let after = stored(&folder(&stage), &stage.path("calls"));
-    assert_eq!(after.state(), State::Normal);
-    assert!(
-        held(&after).is_superset(&held(&before)),
-        "{:?}",
-        held(&after)
-    );
-    watch.finish();
 }
 
 /// Check that what is at the path of a program in a container, and is no file, is not opened: to
@@ -539,59 +458,6 @@ fn rewritten_when_just_normal() {
     watch.finish().one("executable_changed", key);
 }
 
-/// Check that an evicted profile returns under its own name when its program is first executed by
-/// another path, as any user can do in namespaces of his own.
-#[test]
-fn known_by_another_path() {
-    let stage = Stage::new();
-    let watch = stage.watch_with(|builder| keeping(&stage)(builder).max_profiles(8));
-    let key = train(&stage, &watch, "calls");
-    crowd_out(&stage, &watch, key, 9);
-    let alias = stage.file("alias", "");
-    eventually("room", || {
-        start_at(&stage, &stage.path("calls"), &alias, &[getppid(1)]).wait();
-        watch.profile(key).expect("readable")
-    });
-    eventually("its past", || {
-        stage.run_ok(1, "calls", &[getppid(1)]);
-        let profile = watch.profile(key).expect("readable")?;
-        profile.is_normal().then_some(())
-    });
-    watch.save().expect("it can be saved");
-    stage.run_ok(1, "calls", &deviation());
-    watch.wait_for_kind("anomaly", key);
-    watch.finish_unchecked();
-    let again = self::watch(&stage);
-    let profile = stage.profile(&again, "calls");
-    assert_eq!(profile.exe(), Some(stage.path("calls").as_path()));
-    assert!(profile.is_normal());
-    again.finish();
-}
-
-/// Check that a past which cannot fit, whatever is evicted, drives nobody else out.
-#[test]
-fn a_past_that_never_fits() {
-    let stage = Stage::new();
-    let first = watch(&stage);
-    stage.run_ok(1, "calls", &rich());
-    first.finish();
-    let second = stage.watch_with(|builder| keeping(&stage)(builder).max_rows(36));
-    let small = stage.copy("calls", "small");
-    stage.run_ok(1, text(&small), &[getppid(1)]);
-    let key = second.key_of(&small).expect("it is there");
-    second.save().expect("it can be saved");
-    let run = stage.start("calls", &[getppid(1), call(libc::SYS_pause, 1)]);
-    run.until_blocked_in(libc::SYS_pause);
-    // Its past is looked for at once.
-    second.save().expect("it can be saved");
-    stage.run_ok(1, text(&small), &[getppid(1)]);
-    run.signal(Signal::TERM);
-    run.wait();
-    let outcome = second.finish();
-    outcome.none("profile_evicted", key);
-    assert_eq!(outcome.stats.rows.refused, 0);
-}
-
 /// Check that each rewriting is noticed at the first exec after it, whatever else happens to the
 /// profile meanwhile.
 #[test]
@@ -629,22 +495,4 @@ fn every_rewriting_is_noticed() {
         assert!(missed.is_empty(), "{missed:?}");
     });
     watch.finish_unchecked();
-}
-
-/// Check that an evicted profile can be forgotten, once.
-#[test]
-fn forgotten_when_evicted() {
-    let stage = Stage::new();
-    let watch = stage.watch_with(|builder| keeping(&stage)(builder).max_profiles(3));
-    let key = train(&stage, &watch, "calls");
-    crowd_out(&stage, &watch, key, 2);
-    assert_eq!(kept(&stage).len(), 1);
-    watch.forget(key).expect("its file is there");
-    assert!(kept(&stage).is_empty());
-    let error = watch.forget(key).unwrap_err();
-    assert!(
-        matches!(error, Error::NoSuchProfile(of) if of == key),
-        "{error}"
-    );
-    watch.finish();
 }
