@@ -96,6 +96,8 @@ pub struct Watch {
     monitor: Monitor,
     events: Events,
     seen: RefCell<Vec<Seen>>,
+    /// Events of the start, which may have been read before there was a receiver.
+    early: u64,
 }
 
 /// What a monitor left behind when it stopped.
@@ -118,10 +120,13 @@ impl Watch {
         let monitor = builder
             .start()
             .unwrap_or_else(|error| panic!("the monitor does not start: {error}"));
+        let events = monitor.events();
+        let store = monitor.stats().expect("stats can be read").store;
         Self {
-            events: monitor.events(),
+            events,
             monitor,
             seen: RefCell::default(),
+            early: store.loaded + store.changed,
         }
     }
 
@@ -154,6 +159,7 @@ impl Watch {
     /// neither on the way nor at this receiver, and nothing surprising happened.
     #[track_caller]
     pub fn finish(self) -> Outcome {
+        let early = self.early;
         let (outcome, lost) = self.end();
         let events = &outcome.stats.events;
         assert_eq!(events.undecodable, 0, "events that could not be decoded");
@@ -165,8 +171,6 @@ impl Watch {
         let own = ["lost", "warning", "profile_set_aside"];
         let got = outcome.events.iter();
         let got = got.filter(|seen| !own.contains(&seen.kind())).count() as u64;
-        // Profiles that were loaded at the start were told of before there was this receiver.
-        let early = outcome.stats.store.loaded + outcome.stats.store.changed;
         assert!(
             (events.read - early..=events.read).contains(&(got + lost)),
             "events unaccounted for here: {got} and {lost} of {}, {early} early",
