@@ -4,69 +4,36 @@
 //! them alike. Compared are the added costs: nothing attached is the zero, an empty program of the
 //! same kind at the same hook is the one. Needs root and clang.
 
+#[path = "victim/mod.rs"]
+mod victim;
+
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ebph::{EntryHook, Monitor, Scope};
 use libbpf_rs::{Link, ObjectBuilder};
 
-const VICTIM: &str = "--victim";
+use victim::{Failure, Victim};
+
 const CALLS: u32 = 100_000;
 /// Measurements in one turn of a configuration; the least of them counts.
 const SAMPLES: usize = 5;
 /// Turns of each configuration; `EBPH_TURNS` overrides it.
 const TURNS: usize = 25;
 
-type Failure = Box<dyn std::error::Error>;
-
-/// A process of its own that makes system calls on demand: the embedding process is never watched.
-struct Victim {
-    child: Child,
-    commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Victim {
-    fn start() -> Result<Self, Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(VICTIM)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let commands = child.stdin.take().ok_or("no pipe")?;
-        let answers = BufReader::new(child.stdout.take().ok_or("no pipe")?);
-        Ok(Self {
-            child,
-            commands,
-            answers,
-        })
+/// Nanoseconds a call, the least of some samples.
+fn measure(victim: &mut Victim) -> Result<f64, Failure> {
+    let mut least = f64::INFINITY;
+    for _ in 0..SAMPLES {
+        least = least.min(victim.ask("")?);
     }
-
-    /// Nanoseconds a call, the least of some samples.
-    fn measure(&mut self) -> Result<f64, Failure> {
-        let mut least = f64::INFINITY;
-        for _ in 0..SAMPLES {
-            self.commands.write_all(b"\n")?;
-            let mut line = String::new();
-            self.answers.read_line(&mut line)?;
-            least = least.min(line.trim().parse()?);
-        }
-        Ok(least)
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
+    Ok(least)
 }
 
 /// The other side: a line in, `CALLS` calls, their mean time out.
-fn victim() -> Result<(), Failure> {
+fn obey() -> Result<(), Failure> {
     for line in std::io::stdin().lines() {
         line?;
         let start = Instant::now();
@@ -117,7 +84,7 @@ fn floor(object: &Path, hook: EntryHook) -> Result<Link, Failure> {
 
 fn monitor(root: &Victim, hook: EntryHook) -> Result<Monitor, Failure> {
     Ok(Monitor::builder()
-        .scope(Scope::Tree(root.child.id()))
+        .scope(Scope::Tree(root.pid()))
         .normal_wait(Duration::from_secs(3600))
         .hook(hook)
         .start()?)
@@ -132,19 +99,19 @@ fn turn(
     hook: EntryHook,
 ) -> Result<f64, Failure> {
     match config {
-        Config::Nothing => victim.measure(),
+        Config::Nothing => measure(victim),
         Config::Floor => {
             let _link = floor(object, hook)?;
-            victim.measure()
+            measure(victim)
         }
         Config::OutOfScope => {
             let _monitor = monitor(victim, hook)?;
-            bystander.measure()
+            measure(bystander)
         }
         Config::Learning | Config::Normal => {
             let monitor = monitor(victim, hook)?;
             // The first round teaches the loop.
-            victim.measure()?;
+            measure(victim)?;
             if config == Config::Normal {
                 let key = monitor
                     .profiles()?
@@ -153,7 +120,7 @@ fn turn(
                     .key();
                 monitor.normalize(key)?;
             }
-            victim.measure()
+            measure(victim)
         }
     }
 }
@@ -179,8 +146,8 @@ fn compile(dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn main() -> Result<(), Failure> {
-    if std::env::args().any(|arg| arg == VICTIM) {
-        return victim();
+    if victim::is_here() {
+        return obey();
     }
     let hook = match std::env::var("EBPH_HOOK").as_deref() {
         Ok("tracepoint") => EntryHook::Tracepoint,

@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The kernel describes no types to BPF programs.
     #[error(
-        "this kernel has no /sys/kernel/btf/vmlinux: it must be built with CONFIG_DEBUG_INFO_BTF=y"
+        "there is no /sys/kernel/btf/vmlinux to be read: the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, and sysfs mounted"
     )]
     NoBtf,
     /// The kernel is older than what the monitor needs.

@@ -8,22 +8,36 @@ use crate::key::Key;
 use crate::profile::State;
 use crate::syscall::{Letter, Symbol};
 
+mod circumstances;
+mod container;
 pub(crate) mod decode;
 mod display;
+mod ecs;
+mod export;
 mod handler;
+mod journal;
 mod json;
 mod kind;
 mod names;
+mod ocsf;
+pub(crate) mod samples;
+mod surroundings;
+mod syslog;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use circumstances::{Ancestor, Capabilities, Circumstances, Fact, Namespaces, Source};
+pub use container::{Container, Runtime};
+pub use export::{Confidence, Host, Severity};
 pub use handler::EventHandler;
+pub use journal::JournalField;
 pub use kind::{EventKind, EventMask, ParseEventKindError};
+pub(crate) use surroundings::arguments;
 
 /// Something that happened to a watched program or its profile.
 ///
-/// Display is one line for people. As JSON (serde, or [`Event::to_json`]) it is one flat object
+/// Display is one line for people; with `{:#}` an alert is explained on several. As JSON (serde, or [`Event::to_json`]) it is one flat object
 /// whose field `schema` is [`Event::SCHEMA`]; fields may be added without changing that number.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +98,9 @@ pub struct Context {
     pub actor: Actor,
     /// The profile as it was just after; `None` when there is none.
     pub profile: Option<ProfileView>,
+    /// What surrounds the call: for alerts ([`Event::Anomaly`], [`Event::UnbalancedSigreturn`]);
+    /// `None` for others, and where it could not be gathered.
+    pub circumstances: Option<Box<Circumstances>>,
     /// Events lost before this one: for an anomaly, all that this receiver lost since the anomaly
     /// before it, in the ring or in its own queue; for others, in the ring since the event before.
     pub lost_before: u64,
@@ -140,6 +157,10 @@ pub struct ProfileView {
     pub anomalies: u64,
     /// How many calls taught it something new.
     pub sequences: u64,
+    /// From how many calls it learnt what it holds as normal; 0 if nobody counted.
+    pub basis: u64,
+    /// How often its program was executed while it was watched.
+    pub execs: u64,
     /// While frozen: the time since boot at which it becomes normal.
     pub normal_time: Option<Duration>,
     /// How long ago it was made; what a profile file says counts, not when it was loaded.
@@ -477,6 +498,15 @@ impl Event {
             Self::UnbalancedSigreturn(event) => Some(&event.context),
             Self::CapacityExhausted(event) => Some(&event.context),
             Self::Lost(_) | Self::Warning(_) | Self::ProfileSetAside(_) => None,
+        }
+    }
+
+    /// Returns the context of an alert, whose circumstances belong to it.
+    pub(crate) fn alert_mut(&mut self) -> Option<&mut Context> {
+        match self {
+            Self::Anomaly(event) => Some(&mut event.context),
+            Self::UnbalancedSigreturn(event) => Some(&mut event.context),
+            _ => None,
         }
     }
 

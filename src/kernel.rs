@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::btf::{Btf, types as btf};
-use rustix::thread::CapabilitySet;
 
 use crate::error::{Error, Result};
 
@@ -88,36 +87,52 @@ fn major(release: &str) -> u32 {
         .unwrap_or(0)
 }
 
-/// The capabilities that are needed and not there. `CAP_SYS_ADMIN` stands for both of the others.
-pub(crate) fn missing_capabilities() -> Vec<&'static str> {
-    let have =
-        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    if have.contains(CapabilitySet::SYS_ADMIN) {
-        return Vec::new();
-    }
-    [
-        (CapabilitySet::BPF, "CAP_BPF"),
-        (CapabilitySet::PERFMON, "CAP_PERFMON"),
-    ]
-    .into_iter()
-    .filter(|(needed, _)| !have.contains(*needed))
-    .map(|(_, name)| name)
-    .collect()
-}
-
-/// How the kernel answers the simplest request: to make a small map.
-pub(crate) fn bpf_refusal() -> Option<std::io::Error> {
-    crate::loader::try_map().err()
-}
-
 /// Where the cgroup v2 file system is mounted, if it is.
 pub(crate) fn cgroup_mount() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let mount = fields.nth(1)?;
-        (fields.next()? == "cgroup2").then(|| PathBuf::from(mount))
+    mount_among(&mounts()?, |kind, _| kind == b"cgroup2")
+}
+
+/// Where cgroups of the first version have their limits of memory, if they do.
+pub(crate) fn memory_mount() -> Option<PathBuf> {
+    mount_among(&mounts()?, is_of_memory)
+}
+
+fn is_of_memory(kind: &[u8], options: &[u8]) -> bool {
+    kind == b"cgroup"
+        && options
+            .split(|byte| *byte == b',')
+            .any(|one| one == b"memory")
+}
+
+fn mounts() -> Option<Vec<u8>> {
+    fs::read("/proc/self/mounts").ok()
+}
+
+/// The first of such a kind and options in a list of mounts. Who may mount something may name the folder as
+/// they like, so the list need not be text.
+fn mount_among(mounts: &[u8], wanted: impl Fn(&[u8], &[u8]) -> bool) -> Option<PathBuf> {
+    mounts.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ').skip(1);
+        let (mount, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+        wanted(kind, options).then(|| unescaped(mount))
     })
+}
+
+/// A path of that list, in which blanks and backslashes are three octal digits after a backslash.
+fn unescaped(path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &after[3..] } else { after };
+    }
+    std::ffi::OsString::from_vec(bytes).into()
 }
 
 /// The id of the cgroup at `path`: its inode number.
@@ -172,6 +187,22 @@ mod tests {
         assert_eq!(major("7.3.4+deb13-cloud-amd64"), 7);
         assert_eq!(major("6.1.0-56"), 6);
         assert_eq!(major(""), 0);
+    }
+
+    /// Check that cgroups are found behind a mount whose name is no text, and under a name with blanks.
+    #[test]
+    fn mounts() {
+        let of_cgroups: fn(&[u8], &[u8]) -> bool = |kind, _| kind == b"cgroup2";
+        let text =
+            b"fuse /home/\xff\xfe fuse rw 0 0\ncgroup2 /mnt/c\\040g\\134\\0 cgroup2 rw 0 0\n";
+        let found = mount_among(text, of_cgroups);
+        assert_eq!(found, Some(PathBuf::from("/mnt/c g\\\\0")));
+        assert_eq!(
+            mount_among(b"cgroup2 /cgroup2 cgroup rw 0 0\n\n", of_cgroups),
+            None
+        );
+        let text = b"cgroup /a cgroup rw,pids 0 0\ncgroup /b cgroup rw,memory 0 0";
+        assert_eq!(mount_among(text, is_of_memory), Some(PathBuf::from("/b")));
     }
 
     /// Check that what is no cgroup is refused by what it is.

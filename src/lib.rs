@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Without privileges, [`Detector`] does the same to calls from anywhere, and [`trace`] reads them
-//! from recorded traces.
+//! from recorded traces. What an agent does with events is tested with [`testing`].
 //!
 //! Profiles are kept in files ([`MonitorBuilder::profile_dir`], [`Store`], [`Profile::write_to`]),
 //! survive restarts, and can be taken to other machines ([`Monitor::export`],
@@ -39,9 +39,10 @@
 //!
 //! # Privileges
 //!
-//! `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN`. Where the plain tracepoint is used (by default
-//! from Linux 7.2 on) tracefs must be readable as well, or `CAP_SYS_ADMIN` there; some
-//! distributions' kernels ask for the latter in any case.
+//! `CAP_BPF` and `CAP_PERFMON`. `CAP_DAC_READ_SEARCH` lets it know again programs that its user may
+//! not read, `CAP_SYS_PTRACE` those in containers. Where the plain tracepoint is used (by default from
+//! Linux 7.2 on) tracefs must be readable as well, and where `kernel.perf_event_paranoid` is above 2,
+//! as on Debian, it takes `CAP_SYS_ADMIN`.
 //!
 //! # Known problems
 //!
@@ -51,7 +52,9 @@
 //! - That a handler was left by `siglongjmp` is told from the stack pointer. Missed: a next call
 //!   from deeper down than the interrupted one, and programs that switch stacks by themselves.
 //! - While it runs, a script is known by its path, not by its contents; profile files compare those.
-//! - A profile that returns after it was evicted is judged by some milliseconds after its exec.
+//! - A profile that returns after it was evicted judges nothing until some milliseconds after the
+//!   exec.
+//! - A script's path is taken as it was spelt: through `..` or a symbolic link it is another program.
 //! - A script executed by descriptor (`fexecve`) is known as `/dev/fd/N`.
 //! - An interpreter that runs already at the start keeps the interpreter's profile until its next
 //!   exec.
@@ -84,16 +87,18 @@ mod stats;
 mod store;
 mod syscall;
 mod tasks;
+pub mod testing;
 pub mod trace;
 mod tracepoint;
 
 pub use detector::Detector;
 pub use error::{Error, Result};
 pub use event::{
-    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventHandler, EventKind,
-    EventMask, ExecutableChanged, LossPlace, Lost, Marks, MissedPair, NewSequence,
-    ParseEventKindError, ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, StartNormal,
-    StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
+    Actor, Ancestor, Anomaly, Capabilities, Capacity, CapacityExhausted, Circumstances, Confidence,
+    Container, Context, Event, EventHandler, EventKind, EventMask, ExecutableChanged, Fact, Host,
+    JournalField, LossPlace, Lost, Marks, MissedPair, Namespaces, NewSequence, ParseEventKindError,
+    ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, Runtime, Severity, Source,
+    StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
 };
 pub use key::{Key, KeyPartition, ParseKeyError};
 pub use limits::Limits;
@@ -101,9 +106,10 @@ pub use loader::{log_libbpf, verified_instructions};
 pub use monitor::Monitor;
 pub use monitor::builder::{MonitorBuilder, Scope};
 pub use monitor::keeper::Imported;
+pub use monitor::measure::Measurement;
 pub use monitor::receiver::{Anomalies, Events, Receiver};
 pub use plan::{EntryHook, Partition};
-pub use preflight::{Check, Preflight, Status};
+pub use preflight::{Check, CheckId, Preflight, Purpose, Status};
 pub use process::{Process, Thread};
 pub use profile::{
     FileIdentity, FormatError, How, Identity, MergeError, Origin, Pair, PairDiff, Profile,
@@ -111,8 +117,8 @@ pub use profile::{
 };
 pub use replay::KernelReplay;
 pub use stats::{
-    CallStats, DetectionStats, EventStats, FailureStats, ProfileStats, ProgramStats, RowStats,
-    Stats, StoreStats, ThreadStats,
+    CallStats, DetectionStats, EventStats, FailureStats, MapStats, MemoryStats, ProfileStats,
+    ProgramStats, ReceiverKind, ReceiverStats, RowStats, Stats, StoreStats, ThreadStats,
 };
 pub use store::{Loaded, SetAside, Stale, StaleCause, Store, Stored};
 pub use syscall::{Abi, Letter, ParseSymbolError, Symbol};

@@ -43,6 +43,9 @@ pub struct Limits {
     /// How many repeats of anomalies already reported are sent, per second and profile; 10. The
     /// first of a kind is always sent.
     pub report_rate: u64,
+    /// The same per second and thread, so that one thread cannot use up what its profile may
+    /// send; 5.
+    pub thread_report_rate: u64,
 }
 
 impl Default for Limits {
@@ -55,6 +58,7 @@ impl Default for Limits {
             min_train_calls: 0,
             min_train_processes: 0,
             report_rate: 10,
+            thread_report_rate: 5,
         }
     }
 }
@@ -106,6 +110,13 @@ impl Limits {
     #[must_use]
     pub const fn report_rate(mut self, reports: u64) -> Self {
         self.report_rate = reports;
+        self
+    }
+
+    /// Returns these limits with another [`Limits::thread_report_rate`].
+    #[must_use]
+    pub const fn thread_report_rate(mut self, reports: u64) -> Self {
+        self.thread_report_rate = reports;
         self
     }
 
@@ -171,7 +182,8 @@ mod tests {
             .anomaly_limit(0)
             .tolerize_limit(0)
             .freeze_factor(1, 1)
-            .report_rate(0);
+            .report_rate(0)
+            .thread_report_rate(0);
         zeros.validate().unwrap();
         Limits::default()
             .normal_wait(WAIT_MAX)

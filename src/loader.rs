@@ -2,22 +2,26 @@
 #![allow(unsafe_code)]
 
 mod grace;
+mod measure;
+pub(crate) mod probe;
 mod program;
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, IntoRawFd as _};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 
 pub(crate) use self::grace::{GracePeriod, try_map};
-pub(crate) use self::program::Program;
+pub(crate) use self::measure::enable_stats;
+pub(crate) use self::program::{Program, ProgramInfo};
 use self::program::{info, memlock, own};
 use crate::engine::{Engine, Stage};
 use crate::error::{Error, Result};
-use crate::maps::Mapped;
+use crate::maps::{Mapped, RingUse};
 use crate::plan::{self, Hook, Plan};
 use crate::preflight::ENTRY_TRACEPOINT;
 use crate::skel::{EbphSkel, EbphSkelBuilder, types};
@@ -42,6 +46,7 @@ pub(crate) struct Maps {
     pub rows: Mapped<types::ebph_row>,
     pub counters: Mapped<types::ebph_counters>,
     pub globals: Mapped<types::ebph_globals>,
+    pub ring: RingUse,
 }
 
 impl Maps {
@@ -53,6 +58,7 @@ impl Maps {
             rows: Mapped::new(maps.rows.as_fd(), maps.rows.max_entries(), false)?,
             counters: Mapped::new(maps.counters.as_fd(), maps.counters.max_entries(), false)?,
             globals: Mapped::new(maps.bss.as_fd(), 1, false)?,
+            ring: RingUse::new(maps.events.as_fd())?,
         })
     }
 
@@ -70,8 +76,21 @@ pub(crate) struct Live {
     /// Each attached program, for its statistics.
     pub programs: Arc<Vec<Program>>,
     pub engine: Arc<Engine>,
-    /// What the kernel allocated for maps and programs, in bytes; thread state comes on top.
-    pub memory: u64,
+    pub sizes: Vec<MapSize>,
+    /// What the kernel holds for all programs, in bytes.
+    pub program_bytes: u64,
+    /// The most calls that were ever told to be recorded.
+    pub recorded: AtomicU64,
+}
+
+/// How large a map is.
+#[derive(Debug)]
+pub(crate) struct MapSize {
+    pub name: String,
+    /// Entries; 0 if there is no limit.
+    pub capacity: u32,
+    /// What the kernel allocated for it; thread state comes on top.
+    pub bytes: u64,
 }
 
 /// The list of threads, as a file of records.
@@ -214,6 +233,7 @@ pub(crate) fn start<T>(
     config.cfg_partition = plan.partition;
     config.cfg_scripts = plan.scripts.into();
     config.cfg_may_skip = plan.may_skip.into();
+    config.cfg_redact = plan.redact_args.into();
     config.cfg_root_pid = plan.root_pid;
     config.cfg_cgroup_id = plan.cgroup_id;
     for mut program in open.open_object_mut().progs_mut() {
@@ -270,22 +290,21 @@ pub(crate) fn start<T>(
         Hook::TpBtf => attached.attach(plan.entry, entry)?,
         Hook::Tracepoint => attached.attach_tracepoint(plan.entry, entry)?,
     }
-    let memory = skel
-        .object()
-        .maps()
-        .map(|map| memlock(map.as_fd()))
-        .chain(
-            attached
-                .programs
-                .iter()
-                .map(|program| memlock(program.as_fd())),
-        )
-        .sum();
+    let sizes = skel.object().maps().map(|map| MapSize {
+        name: map.name().to_string_lossy().into_owned(),
+        capacity: map.max_entries(),
+        bytes: memlock(map.as_fd()),
+    });
+    let sizes = sizes.collect();
+    let loaded = skel.object().progs().filter(|program| program.autoload());
+    let program_bytes = loaded.map(|program| memlock(program.as_fd())).sum();
     let live = Live {
         links: attached.links,
         programs: Arc::new(attached.programs),
         engine,
-        memory,
+        sizes,
+        program_bytes,
+        recorded: AtomicU64::new(0),
     };
     Ok((live, events, prepared))
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
+use rustix::param::page_size;
 
 use crate::skel::Wire;
 
@@ -101,6 +102,45 @@ impl<T: Wire> Mapped<T> {
         true
     }
 }
+
+/// How full a ring buffer is, by the positions that its two ends publish in its first two pages.
+#[derive(Debug)]
+pub(crate) struct RingUse {
+    memory: MmapRaw,
+}
+
+impl RingUse {
+    /// Maps the positions of the ring buffer behind `fd`.
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let memory = MmapOptions::new()
+            .len(2 * page_size())
+            .map_raw_read_only(fd.as_raw_fd())?;
+        Ok(Self { memory })
+    }
+
+    /// Returns the bytes that wait to be read.
+    pub(crate) fn waiting(&self) -> u64 {
+        let at = |offset: usize| {
+            let position = self
+                .memory
+                .as_ptr()
+                .wrapping_add(offset)
+                .cast::<AtomicU64>();
+            // SAFETY: both pages were mapped for as long as `self` lives, and begin with a
+            // position (`consumer_pos`, `producer_pos`) of the size of a pointer, which the other
+            // side changes atomically.
+            unsafe { &*position }.load(Ordering::Acquire)
+        };
+        // The reader first: its position never passes the writers'.
+        let read = at(0);
+        at(page_size()).saturating_sub(read)
+    }
+}
+
+// SAFETY: the memory is reached through atomics only, and stays mapped until the drop.
+unsafe impl Sync for RingUse {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for RingUse {}
 
 // SAFETY: the memory is reached through atomics only, and stays mapped until the drop.
 unsafe impl<T> Sync for Mapped<T> {}

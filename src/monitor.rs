@@ -3,10 +3,12 @@
 pub(crate) mod builder;
 mod counts;
 pub(crate) mod keeper;
+mod late;
+pub(crate) mod measure;
 pub(crate) mod receiver;
 mod signal;
 mod surprises;
-mod worker;
+pub(crate) mod worker;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,7 @@ use crate::store::{Stale, Store};
 use crate::tasks;
 use builder::MonitorBuilder;
 use keeper::{Imported, Keeper};
+use measure::Measurement;
 use receiver::{Anomalies, Events, Subscriber};
 use signal::Signal;
 use worker::Hub;
@@ -83,7 +86,7 @@ impl Monitor {
     /// slow loses its own only, and is told by [`Event::Lost`](crate::Event::Lost).
     pub fn events(&self) -> Events {
         let (subscriber, events) = Subscriber::events(self.channel_capacity, EventMask::ALL);
-        self.hub.subscribe(subscriber);
+        self.subscribe(subscriber);
         events
     }
 
@@ -91,7 +94,7 @@ impl Monitor {
     /// [`Context::lost_before`](crate::Context::lost_before) of the next one.
     pub fn anomalies(&self) -> Anomalies {
         let (subscriber, anomalies) = Subscriber::anomalies(self.channel_capacity);
-        self.hub.subscribe(subscriber);
+        self.subscribe(subscriber);
         anomalies
     }
 
@@ -344,8 +347,34 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
     pub fn stats(&self) -> Result<Stats> {
-        let pending = tasks::total_pending(&self.engine().tasks()?);
-        Ok(counts::gather(&self.live, &self.hub, &self.keeper, pending))
+        counts::gather(&self.live, &self.hub, &self.keeper)
+    }
+
+    /// Has the kernel count how often the programs run and how long, until what is returned is
+    /// dropped: see [`ProgramStats::run_count`](crate::ProgramStats::run_count).
+    ///
+    /// The kernel then does so for all BPF programs of the machine, which costs each run some tens
+    /// of nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPrivileged`]: the kernel asks for `CAP_SYS_ADMIN`; [`Error::Io`] if it refuses
+    /// for another reason.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let monitor = ebph::Monitor::builder().start()?;
+    /// let measurement = monitor.measure()?;
+    /// // ... after a while:
+    /// for program in monitor.stats()?.programs {
+    ///     println!("{}: {:?} in {:?} runs", program.name, program.run_time, program.run_count);
+    /// }
+    /// drop(measurement);
+    /// # Ok::<(), ebph::Error>(())
+    /// ```
+    pub fn measure(&self) -> Result<Measurement> {
+        Measurement::start()
     }
 
     /// Stops: detaches everything, saves the profiles if there is a folder for them, hands on what
@@ -382,6 +411,11 @@ impl Monitor {
         self.hub.close();
         join(self.handlers.drain(..));
         saved
+    }
+
+    fn subscribe(&self, subscriber: Subscriber) {
+        let lost = self.engine().maps.globals().pool.lost;
+        self.hub.subscribe(subscriber.since(lost));
     }
 
     fn engine(&self) -> &Engine {

@@ -33,6 +33,7 @@ pub(crate) struct Options {
     pub partition: Partition,
     pub scripts: bool,
     pub hook: EntryHook,
+    pub redact_args: bool,
 }
 
 /// The scope, resolved.
@@ -66,6 +67,7 @@ pub(crate) struct Plan {
     pub partition: u32,
     pub scripts: bool,
     pub may_skip: bool,
+    pub redact_args: bool,
     pub root_pid: u32,
     pub cgroup_id: u64,
     pub hook: Hook,
@@ -133,6 +135,7 @@ pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
         partition: partition.0,
         scripts: options.scripts,
         may_skip: facts.events_may_skip,
+        redact_args: options.redact_args,
         root_pid,
         cgroup_id,
         hook,
@@ -161,6 +164,7 @@ mod tests {
             partition: Partition::Executable,
             scripts: true,
             hook: EntryHook::Auto,
+            redact_args: false,
         }
     }
 

@@ -87,6 +87,9 @@ pub(crate) struct ProfileParts {
     pub(crate) unlearnt: u64,
     pub(crate) execs: u64,
     pub(crate) processes_ended: u64,
+    pub(crate) basis: u64,
+    /// What it was learning was wiped since: its next normal rests on what comes after.
+    pub(crate) basis_over: bool,
     /// Negative: before this boot.
     pub(crate) created_ns: i64,
     /// 0: never, or not since it was made. Negative: before this boot.
@@ -108,11 +111,24 @@ pub(crate) struct ProfileParts {
 }
 
 /// A copy of a profile as it was when it was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Profile {
     parts: ProfileParts,
     /// What each id stands for, by id.
     letters: Box<[Option<Letter>; 256]>,
+}
+
+/// Without its thousands of pairs.
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile")
+            .field("key", &self.key())
+            .field("exe", &self.exe())
+            .field("script", &self.script())
+            .field("state", &self.state())
+            .field("train_count", &self.train_count())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Profile {
@@ -286,6 +302,12 @@ impl Profile {
     /// Returns how many of its processes ended.
     pub fn processes_ended(&self) -> u64 {
         self.parts.processes_ended
+    }
+
+    /// Returns from how many calls it learnt what it holds as normal; 0 if it never was normal, or
+    /// if nobody counted.
+    pub fn basis(&self) -> u64 {
+        self.parts.basis
     }
 
     /// Returns the calls that could not be learnt for want of room.

@@ -43,9 +43,9 @@ wire! {
     ebph_row = 512;
     ebph_names = 512;
     ebph_counters = 256;
-    ebph_globals = 64 + 80 + 40;
-    ebph_command = 144;
-    ebph_stage = 32 + 16 + 512 + 8 + 2 * 1152 + 12 * 8;
+    ebph_globals = 72 + 80 + 40;
+    ebph_command = 152;
+    ebph_stage = 32 + 16 + 512 + 8 + 2 * 1152 + 13 * 8;
     ebph_task_record = 120;
     ebph_replay_op = 48;
     ebph_verdict = 24;

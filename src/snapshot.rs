@@ -20,6 +20,8 @@ const BUSY: u64 = types::ebph_state::EBPH_BUSY.0 as u64;
 /// What of the state word passes, and says nothing of what was learnt.
 const PASSING: u64 = BUSY | types::ebph_state::EBPH_CHANGED.0 as u64;
 const IDS: usize = 256;
+/// `EBPH_BASIS_OVER`
+pub(crate) const BASIS_OVER: u64 = 1 << 63;
 const STATE: usize = std::mem::offset_of!(types::ebph_profile, state);
 
 pub(crate) fn key(wire: &types::ebph_key) -> Key {
@@ -53,6 +55,7 @@ pub(crate) fn limits_to_wire(limits: &Limits, event_mask: u64) -> types::ebph_li
         min_train_calls: limits.min_train_calls,
         min_train_processes: limits.min_train_processes,
         report_rate: limits.report_rate,
+        thread_report_rate: limits.thread_report_rate,
         event_mask,
     }
 }
@@ -199,6 +202,8 @@ fn copy(maps: &Maps, slot: u32, wire: &types::ebph_profile) -> Option<Profile> {
         unlearnt: wire.unlearnt,
         execs: wire.execs,
         processes_ended: wire.ended,
+        basis: wire.basis & !BASIS_OVER,
+        basis_over: wire.basis & BASIS_OVER != 0,
         created_ns: wire.created as i64,
         last_exec_ns: wire.last_exec as i64,
         rows_held: wire.rows.into(),

@@ -1,17 +1,24 @@
 //! What the monitor has seen, holds, and has lost.
 
-use std::fmt;
-use std::time::Duration;
+mod events;
+mod kernel;
+mod prometheus;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use crate::skel::types;
 
+pub use events::{EventStats, ReceiverKind, ReceiverStats};
+pub use kernel::{MapStats, MemoryStats, ProgramStats};
+
 /// A snapshot of all counters. Every count only grows while the monitor runs; what is in use may
 /// shrink.
 ///
 /// Display is a table. As serde data it is plain numbers under the names of the fields, so any
-/// exporter can take it.
+/// exporter can take it; [`to_prometheus`](Self::to_prometheus) is what Prometheus reads.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -28,15 +35,19 @@ pub struct Stats {
     pub rows: RowStats,
     /// Events on their way to handlers and receivers.
     pub events: EventStats,
+    /// Each handler and receiver that is there, or at the end was. What others got and lost before
+    /// they were dropped is in the sums of [`Stats::events`].
+    pub receivers: Vec<ReceiverStats>,
     /// Profile files.
     pub store: StoreStats,
     /// Failures within the kernel's part; 0 on a healthy system.
     pub failures: FailureStats,
     /// The programs attached, with the loss counter that the kernel keeps for each.
     pub programs: Vec<ProgramStats>,
-    /// Kernel memory that maps and programs hold, in bytes, allocated whole at the start. Each
-    /// watched thread takes about 600 bytes more.
-    pub memory: u64,
+    /// The maps in the kernel, and how full they are.
+    pub maps: Vec<MapStats>,
+    /// What all of this takes of the kernel's memory.
+    pub memory: MemoryStats,
 }
 
 /// System calls of watched threads. They divide into [`CallStats::PARTS`].
@@ -184,30 +195,6 @@ pub struct RowStats {
     pub refused: u64,
 }
 
-/// Events. When the monitor has stopped, `submitted` equals `read + lost_in_ring`, and for each
-/// handler and receiver that was there all the time and wants every kind, what it got and what it
-/// lost add up to `read - undecodable`. With one of them, `submitted` is
-/// `delivered + lost_in_ring + lost_in_channels`, but for what could not be decoded.
-#[non_exhaustive]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EventStats {
-    /// Sent by the kernel's part.
-    pub submitted: u64,
-    /// Read from the buffer.
-    pub read: u64,
-    /// Put into a queue, added over all handlers and receivers.
-    pub delivered: u64,
-    /// Found the buffer full.
-    pub lost_in_ring: u64,
-    /// Found a queue full, added over all handlers and receivers.
-    pub lost_in_channels: u64,
-    /// Read, and not understood.
-    pub undecodable: u64,
-    /// Handler calls that panicked.
-    pub handler_panics: u64,
-}
-
 /// Failures within the kernel's part.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,29 +210,48 @@ pub struct FailureStats {
     pub read: u64,
 }
 
-/// One program attached to the kernel.
-#[non_exhaustive]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProgramStats {
-    /// Its name.
-    pub name: String,
-    /// How often the kernel skipped it because it was running already on that CPU: a loss.
-    pub recursion_misses: u64,
-    /// How often it ran; counted by the kernel only while `kernel.bpf_stats_enabled` is set.
-    pub run_count: u64,
-    /// How long it ran, likewise.
-    pub run_time: Option<Duration>,
-    /// Instructions the verifier walked through when it was loaded.
-    pub verified_instructions: u32,
-}
-
 impl Stats {
     /// Returns how often the kernel skipped any of the programs.
     pub fn recursion_misses(&self) -> u64 {
-        self.programs.iter().fold(0, |sum, program| {
+        self.skipped(|_| true)
+    }
+
+    fn skipped(&self, which: impl Fn(&ProgramStats) -> bool) -> u64 {
+        let programs = self.programs.iter().filter(|program| which(program));
+        programs.fold(0, |sum, program| {
             sum.saturating_add(program.recursion_misses)
         })
+    }
+
+    /// Returns whatever escaped the monitor, by cause; all are 0 while nothing did.
+    ///
+    /// The names, which will not change, though there may be more: events `lost_in_ring`, `lost_in_channels` and
+    /// `undecodable`; `missed_calls` and `missed_hooks`, which the kernel did not show; calls with
+    /// `no_state`, `unprofiled`, `unlearnt`, and `other_ids` that could not be told apart; signal
+    /// handlers beyond those whose windows are kept, `frames_overflow`; profiles that were `dropped`
+    /// unsaved to make room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let stats = ebph::Stats::default();
+    /// assert!(stats.losses().all(|(_, count)| count == 0));
+    /// ```
+    pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        [
+            ("lost_in_ring", self.events.lost_in_ring),
+            ("lost_in_channels", self.events.lost_in_channels),
+            ("undecodable", self.events.undecodable),
+            ("missed_calls", self.skipped(ProgramStats::is_entry)),
+            ("missed_hooks", self.skipped(|program| !program.is_entry())),
+            ("no_state", self.calls.no_state),
+            ("unprofiled", self.calls.unprofiled),
+            ("unlearnt", self.calls.unlearnt),
+            ("other_ids", self.calls.other_ids),
+            ("frames_overflow", self.threads.frames_overflow),
+            ("dropped", self.store.dropped),
+        ]
+        .into_iter()
     }
 }
 
@@ -293,216 +299,5 @@ impl Stats {
         ] {
             *sum = sum.saturating_add(count);
         }
-    }
-}
-
-/// The lines of the table: a title, then names with values and remarks.
-type Section = (&'static str, Vec<(&'static str, u64, String)>);
-
-impl Stats {
-    fn sections(&self) -> Vec<Section> {
-        let Self {
-            calls,
-            threads,
-            detection,
-            profiles,
-            rows,
-            events,
-            store,
-            failures,
-            ..
-        } = self;
-        let line = |name, value| (name, value, String::new());
-        let of = |name, used, capacity: u64, unit| (name, used, format!("of {capacity}{unit}"));
-        let pool = format!(", {} bytes each", rows.bytes);
-        vec![
-            (
-                "system calls",
-                vec![
-                    line("seen", calls.seen()),
-                    line("recorded", calls.recorded),
-                    line("restarted by the kernel", calls.restarts),
-                    line("ignored", calls.ignored),
-                    line("while paused", calls.paused),
-                    line("without a profile", calls.unprofiled),
-                    line("without thread state", calls.no_state),
-                    line("recorded, not learnt", calls.unlearnt),
-                    line("different, not told apart", calls.other_ids),
-                    line("hook skipped by the kernel", self.recursion_misses()),
-                ],
-            ),
-            (
-                "detection",
-                vec![
-                    line("anomalies", detection.anomalies),
-                    line("repeats not reported", detection.suppressed),
-                ],
-            ),
-            (
-                "profiles",
-                vec![
-                    of("in use", profiles.used, profiles.capacity, ""),
-                    line("training", profiles.training),
-                    line("frozen", profiles.frozen),
-                    line("normal", profiles.normal),
-                    line("made", profiles.created),
-                    line("refused", profiles.refused),
-                    line("file changed", profiles.changed),
-                    of("rows in use", rows.used, rows.capacity, &pool),
-                    line("rows refused", rows.refused),
-                ],
-            ),
-            (
-                "threads",
-                vec![
-                    line("noticed late", threads.late_tasks),
-                    line("execs noticed late", threads.late_execs),
-                    line("bound to a profile anew", threads.late_binds),
-                    line("signal handlers entered", threads.signals),
-                    line("handlers nested too deep", threads.frames_overflow),
-                    line("jumps out of handlers", threads.frames_dropped),
-                    line("unbalanced sigreturns", threads.unbalanced),
-                ],
-            ),
-            (
-                "events",
-                vec![
-                    line("submitted", events.submitted),
-                    line("delivered", events.delivered),
-                    line("lost in the ring buffer", events.lost_in_ring),
-                    line("lost in queues", events.lost_in_channels),
-                    line("not understood", events.undecodable),
-                    line("handler panics", events.handler_panics),
-                ],
-            ),
-            (
-                "profile files",
-                vec![
-                    line("loaded at the start", store.loaded),
-                    line("returned", store.returned),
-                    line("of changed programs", store.changed),
-                    line("written", store.saved),
-                    line("evicted", store.evicted),
-                    line("evicted, not kept", store.dropped),
-                    line("set aside", store.set_aside),
-                    line("failures", store.failures),
-                ],
-            ),
-            (
-                "failures",
-                vec![
-                    line("contended updates", failures.contended),
-                    line("thread states", failures.storage),
-                    line("profile index", failures.index),
-                    line("kernel reads", failures.read),
-                ],
-            ),
-            ("memory", vec![line("bytes in the kernel", self.memory)]),
-        ]
-    }
-}
-
-impl fmt::Display for Stats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (title, lines) in self.sections() {
-            writeln!(f, "{title}")?;
-            for (name, value, remark) in lines {
-                let line = format!("  {name:<27} {value:>14} {remark}");
-                writeln!(f, "{}", line.trim_end())?;
-            }
-        }
-        writeln!(
-            f,
-            "{:<29} {:>14} {:>14} {:>14}",
-            "programs", "skipped", "runs", "verified insns"
-        )?;
-        for program in &self.programs {
-            writeln!(
-                f,
-                "  {:<27} {:>14} {:>14} {:>14}",
-                program.name,
-                program.recursion_misses,
-                program.run_count,
-                program.verified_instructions
-            )?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stats() -> Stats {
-        let calls = CallStats {
-            recorded: 10,
-            restarts: 2,
-            unlearnt: 1,
-            ..CallStats::default()
-        };
-        let rows = RowStats {
-            used: 3,
-            capacity: 64,
-            bytes: 512,
-            refused: 0,
-        };
-        let programs = ["sys_enter", "sched_process_fork"].map(|name| ProgramStats {
-            name: name.to_owned(),
-            recursion_misses: 4,
-            ..ProgramStats::default()
-        });
-        Stats {
-            calls,
-            rows,
-            programs: programs.into(),
-            ..Stats::default()
-        }
-    }
-
-    /// Check that a call is counted once in the sum of those seen.
-    #[test]
-    fn sums() {
-        assert_eq!(stats().calls.seen(), 12);
-        assert_eq!(stats().recursion_misses(), 8);
-    }
-
-    /// Check that cells of all CPUs add up.
-    #[test]
-    fn cells() {
-        let mut stats = Stats::default();
-        let cell = types::ebph_counters {
-            recorded: 2,
-            changed: 1,
-            ..Default::default()
-        };
-        stats.add(&cell);
-        stats.add(&cell);
-        assert_eq!((stats.calls.seen(), stats.profiles.changed), (4, 2));
-    }
-
-    /// Check that the numbers of the table stand in one column.
-    #[test]
-    fn table() {
-        let text = stats().to_string();
-        for line in text.lines().filter(|line| line.starts_with("  ")) {
-            let number = &line[30..44];
-            assert!(number.trim().parse::<u64>().is_ok(), "{line}");
-        }
-        assert!(text.contains("rows in use                              3 of 64, 512 bytes each"));
-    }
-
-    /// Check that an exporter gets back what was written, also from an older version.
-    #[test]
-    fn json() {
-        let json = serde_json::to_value(stats()).unwrap();
-        for part in CallStats::PARTS {
-            assert!(json["calls"][part].is_u64(), "{part}");
-        }
-        assert_eq!(serde_json::from_value::<Stats>(json).unwrap(), stats());
-        assert_eq!(
-            serde_json::from_str::<Stats>("{}").unwrap(),
-            Stats::default()
-        );
     }
 }

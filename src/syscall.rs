@@ -129,7 +129,7 @@ impl FromStr for Abi {
 /// A name that is no system call, or no binary interface.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` names no known system call or binary interface")]
-pub struct ParseSymbolError(String);
+pub struct ParseSymbolError(pub(crate) String);
 
 /// One letter of the alphabet: a system call of one binary interface.
 ///

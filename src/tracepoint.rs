@@ -9,11 +9,11 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// Where tracefs is mounted, if it is.
-const MOUNTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+pub(crate) const MOUNTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Reads the tracepoint's number: from a mounted tracefs, or from a detached mount of our own that
 /// shows up nowhere.
-fn id(name: &str) -> io::Result<u32> {
+pub(crate) fn id(name: &str) -> io::Result<u32> {
     let path = format!("events/{name}/id");
     let text = MOUNTS
         .iter()
@@ -45,16 +45,24 @@ fn read_detached(path: &str) -> io::Result<String> {
 
 /// Opens the tracepoint as a perf event, which a BPF program can be attached to.
 pub(crate) fn open(name: &str) -> io::Result<OwnedFd> {
+    open_id(id(name)?)
+}
+
+/// The same for a tracepoint whose number is known.
+///
+/// The event is not enabled: whoever attaches a program to it does that.
+pub(crate) fn open_id(id: u32) -> io::Result<OwnedFd> {
     const PERF_TYPE_TRACEPOINT: u32 = 2;
     const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
     let mut attr = libbpf_sys::perf_event_attr {
         type_: PERF_TYPE_TRACEPOINT,
         size: size_of::<libbpf_sys::perf_event_attr>() as u32,
-        config: id(name)?.into(),
+        config: id.into(),
         ..Default::default()
     };
     attr.__bindgen_anon_1.sample_period = 1;
+    attr.set_disabled(1);
     // Any one CPU will do: a program on a tracepoint runs for all of them.
     let (pid, cpu, group) = (-1, 0, -1);
     // SAFETY: `attr` is a whole structure of the size it states, and outlives the call.

@@ -24,6 +24,9 @@ enum ebph_limit {
 	EBPH_BATCH = 64,        /* calls a thread may hold back before it counts them */
 	EBPH_COMM = 16,
 	EBPH_PATH = 256, /* a longer path is kept from its end, and marked */
+	EBPH_ANCESTORS = 8,
+	EBPH_TEXT_ROOM = 16384, /* more than all texts of a report can take */
+	EBPH_ARGS = 1024,       /* one more than the bytes of arguments that are kept */
 };
 
 /* The alphabet: one number for each (ABI, system call), see symbol.bpf.h. */
@@ -70,6 +73,9 @@ struct ebph_key {
 };
 #define EBPH_PARTITION_USER (1ULL << 63)
 
+/* What it was learning was wiped: the next normal rests on what comes after. */
+#define EBPH_BASIS_OVER (1ULL << 63)
+
 struct ebph_profile {
 	/* Read by every call, written at transitions only. */
 	__u64 state;  /* sequences << 8 | enum ebph_state */
@@ -87,12 +93,14 @@ struct ebph_profile {
 	__u64 normal_time; /* boot ns: a frozen profile becomes normal then */
 	__u64 unlearnt;    /* calls that found no row */
 	__u64 execs;
-	__u64 ended;  /* processes of this profile that ended */
-	__u64 period; /* how often it became normal: part of a report's kind */
+	__u64 ended; /* processes of this profile that ended */
+	/* Calls from which it learnt what is held as normal, and EBPH_BASIS_OVER. */
+	__u64 basis;
 
 	__u64 suppressed; /* reports held back since the last one sent */
 	__u64 rate_start; /* boot ns: the second that rate_used counts */
-	__u64 rate_used;
+	__u32 rate_used;
+	__u32 period;     /* how often it became normal: part of a report's kind */
 	__u64 created;    /* boot ns */
 	__u64 last_exec;  /* boot ns */
 	__u64 file_ctime; /* ns: with the size, tells a rewritten file */
@@ -183,12 +191,14 @@ struct ebph_task {
 	__u32 max_lfc;
 	__u64 calls; /* counted ones */
 	__u64 anomalies;
-	__u64 script; /* as in the key: kept for a profile that must be bound again */
-	__u64 cgroup; /* id that the scope was last decided for */
-	__u64 retry;  /* ebph_pool.slots_freed when no slot was to be had */
-	__u64 pc;     /* of the last call, where the architecture needs it for restarts */
-	__u32 flags;  /* enum ebph_task_flag */
-	__u32 ended;  /* on a leader: its process was counted as ended */
+	__u64 script;     /* as in the key: kept for a profile that must be bound again */
+	__u64 cgroup;     /* id that the scope was last decided for */
+	__u64 retry;      /* ebph_pool.slots_freed when no slot was to be had */
+	__u64 pc;         /* of the last call, where the architecture needs it for restarts */
+	__u32 flags;      /* enum ebph_task_flag */
+	__u32 ended;      /* on a leader: its process was counted as ended */
+	__u64 rate_start; /* boot ns: the second that rate_used counts */
+	__u64 rate_used;  /* repeated reports */
 	struct ebph_call call;
 	struct ebph_signal_frame frames[EBPH_SIGNAL_FRAMES];
 };
@@ -215,8 +225,9 @@ struct ebph_limits {
 	__u64 factor; /* num << 32 | den: freeze when train_count * den > (train_count - last_mod_count) * num */
 	__u64 min_train_calls;
 	__u64 min_train_processes;
-	__u64 report_rate; /* repeated reports a second and profile */
-	__u64 event_mask;  /* bit 1 << enum ebph_event_kind: send it */
+	__u64 report_rate;        /* repeated reports a second and profile */
+	__u64 thread_report_rate; /* ... and thread */
+	__u64 event_mask;         /* bit 1 << enum ebph_event_kind: send it */
 };
 
 /* ---------------------------------------------------------------- counts */
@@ -282,100 +293,7 @@ struct ebph_globals {
 	__u32 self_ns;    /* inode number of that */
 };
 
-/* ---------------------------------------------------------------- events */
-
-enum ebph_event_kind {
-	EBPH_EVENT_PROFILE_CREATED = 1,
-	EBPH_EVENT_PROFILE_FROZEN = 2,
-	EBPH_EVENT_PROFILE_THAWED = 3,
-	EBPH_EVENT_START_NORMAL = 4,
-	EBPH_EVENT_STOP_NORMAL = 5,
-	EBPH_EVENT_TOLERIZE_LIMIT = 6,
-	EBPH_EVENT_SENSITIZED = 7,
-	EBPH_EVENT_PROFILE_RESET = 8,
-	EBPH_EVENT_PROFILE_FORGOTTEN = 9,
-	EBPH_EVENT_ANOMALY = 10,
-	EBPH_EVENT_NEW_SEQUENCE = 11,
-	EBPH_EVENT_UNBALANCED_SIGRETURN = 12,
-	EBPH_EVENT_CAPACITY_EXHAUSTED = 13,
-	/* 14 and 15 are user space's own. */
-	EBPH_EVENT_PROFILE_LOADED = 16,
-	EBPH_EVENT_PROFILE_EVICTED = 17,
-	EBPH_EVENT_EXECUTABLE_CHANGED = 18,
-};
-
-enum ebph_event_flag {
-	EBPH_BY_COMMAND = 1,     /* the actor is who gave the command */
-	EBPH_REFRESH = 2,        /* StartNormal: was normal already */
-	EBPH_CERTAIN = 4,        /* UnbalancedSigreturn: no frame was ever guessed away */
-	EBPH_CAUSE_LIMIT = 8,    /* StopNormal: too many anomalies */
-	EBPH_CAUSE_CHANGED = 16, /* StopNormal: the file was rewritten */
-	EBPH_CAUSE_SLOTS = 32,   /* CapacityExhausted */
-	EBPH_CAUSE_ROWS = 64,
-	EBPH_NO_PROFILE = 128, /* view and names are empty */
-	EBPH_REPLACED = 256,   /* ExecutableChanged: by another file, not rewritten */
-	EBPH_RETURNED = 512,   /* ProfileLoaded: its program was running already */
-};
-
-struct ebph_event_header {
-	__u16 kind;  /* enum ebph_event_kind */
-	__u16 size;  /* of the whole record */
-	__u32 flags; /* enum ebph_event_flag */
-	__u64 time;  /* boot ns */
-	__u64 lost;  /* ebph_pool.lost when it was sent */
-};
-
-struct ebph_actor {
-	__u64 start; /* boot ns, of the process */
-	__u64 cgroup_id;
-	__u32 pid; /* 0: not visible in the monitor's pid namespace */
-	__u32 tid;
-	__u32 ppid;
-	__u32 uid; /* of the initial user namespace, these four */
-	__u32 euid;
-	__u32 gid;
-	__u32 egid;
-	__u32 pad;
-	__u8 comm[EBPH_COMM];
-};
-
-struct ebph_view {
-	struct ebph_key key;
-	__u64 train_count;
-	__u64 last_mod_count;
-	__u64 sequences;
-	__u64 anomalies;
-	__u64 normal_time;
-	__u64 created;
-	__u32 state; /* enum ebph_state */
-	__u32 flags; /* enum ebph_profile_flag */
-	__u32 slot;
-	__u32 generation;
-};
-
-/* The call that an Anomaly or NewSequence is about. */
-struct ebph_call_view {
-	__u16 window[EBPH_DISTANCES]; /* symbols; [0] is the most recent; NONE: no call */
-	__u16 symbol;
-	__u8 missed; /* bit d-1: distance d (Anomaly: test plane; NewSequence: train plane) */
-	__u8 others; /* bit d-1: window[d-1] stands for all symbols after the 254th */
-	__u32 lfc;
-	__u32 max_lfc;
-	__u32 pad;
-	__u64 suppressed;
-};
-
-struct ebph_event {
-	struct ebph_event_header head;
-	struct ebph_actor actor;
-	struct ebph_view view;
-	struct ebph_names names;
-};
-
-struct ebph_call_event {
-	struct ebph_event base;
-	struct ebph_call_view call;
-};
+#include "events.h"
 
 /* --------------------------------------------- commands (SEC("syscall")) */
 
@@ -440,6 +358,7 @@ struct ebph_stage {
 	__u64 unlearnt;
 	__u64 execs;
 	__u64 ended;
+	__u64 basis;
 	__u64 created;   /* signed: before this boot is below zero */
 	__u64 last_exec; /* likewise */
 	__u32 top;       /* the highest id that stage_rows has a row for */
@@ -553,15 +472,16 @@ EBPH_SIZE(ebph_key, 32);
 EBPH_SIZE(ebph_profile, 64 + 64 + 64 + 1024 + 512 + 1152);
 EBPH_SIZE(ebph_row, 512);
 EBPH_SIZE(ebph_signal_frame, 40);
-EBPH_SIZE(ebph_task, 512);
+EBPH_SIZE(ebph_task, 528);
 EBPH_SIZE(ebph_counters, 256);
 EBPH_SIZE(ebph_event_header, 24);
 EBPH_SIZE(ebph_actor, 64);
-EBPH_SIZE(ebph_view, 96);
+EBPH_SIZE(ebph_view, 112);
 EBPH_SIZE(ebph_call_view, 40);
-EBPH_SIZE(ebph_event, 24 + 64 + 96 + 512);
-EBPH_SIZE(ebph_command, 48 + 64 + 32);
-EBPH_SIZE(ebph_stage, 32 + 16 + 512 + 8 + 2 * EBPH_SYMBOLS + 12 * 8);
+EBPH_SIZE(ebph_event, 24 + 64 + 112 + 512);
+EBPH_SIZE(ebph_circumstances, 64 + 64 + 256);
+EBPH_SIZE(ebph_command, 48 + 72 + 32);
+EBPH_SIZE(ebph_stage, 32 + 16 + 512 + 8 + 2 * EBPH_SYMBOLS + 13 * 8);
 EBPH_SIZE(ebph_task_record, 120);
 EBPH_SIZE(ebph_replay_op, 48);
 EBPH_SIZE(ebph_verdict, 24);

@@ -54,6 +54,8 @@ enum {
 	BPF_F_NO_PREALLOC = 1 << 0,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+	BPF_RB_AVAIL_DATA = 0,
+	BPF_RB_RING_SIZE = 1,
 };
 
 #include "arch.h"
@@ -70,6 +72,38 @@ struct ns_common {
 
 struct pid_namespace {
 	struct ns_common ns;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+struct user_namespace {
+	struct ns_common ns;
+};
+
+struct uts_namespace {
+	struct ns_common ns;
+};
+
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
+struct cgroup_namespace {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
+	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
+	struct cgroup_namespace *cgroup_ns;
 };
 
 struct upid {
@@ -114,7 +148,12 @@ struct inode___ctime_plain { /* up to 6.5 */
 	struct timespec64 i_ctime;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -156,6 +195,8 @@ struct fs_struct {
 
 struct mm_struct {
 	struct file *exe_file;
+	unsigned long arg_start;
+	unsigned long arg_end;
 };
 
 typedef struct {
@@ -166,15 +207,28 @@ typedef struct {
 	u32 val;
 } kgid_t;
 
+/* 64 bits: since 6.3 one word, before that two, in the same order. */
+typedef struct {
+	u32 cap[2];
+} kernel_cap_t;
+
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
 	kuid_t euid;
 	kgid_t egid;
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
 };
 
 struct kernfs_node {
+	struct kernfs_node *__parent; /* since 6.15 */
+	const char *name;
 	u64 id;
+};
+
+struct kernfs_node___parent { /* up to 6.14 */
+	struct kernfs_node *parent;
 };
 
 struct cgroup {
@@ -201,6 +255,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	u64 start_boottime;
+	const struct cred *real_cred; /* as others see it */
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;
@@ -212,6 +267,9 @@ struct task_struct {
 	u32 self_exec_id;
 	struct css_set *cgroups;
 	struct bpf_local_storage *bpf_storage;
+	struct nsproxy *nsproxy;
+	kuid_t loginuid; /* with CONFIG_AUDIT, as the next */
+	unsigned int sessionid;
 };
 
 struct linux_binprm {

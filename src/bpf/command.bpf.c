@@ -38,6 +38,7 @@ static __always_inline int command__reset(struct ebph_profile *p, u32 slot)
 	p->unlearnt = 0;
 	p->execs = 0;
 	p->ended = 0;
+	p->basis = 0;
 	profile__bump(p, NULL, EPOCH_BOTH);
 	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
 	return 0;

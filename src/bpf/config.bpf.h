@@ -8,6 +8,7 @@ const volatile __u32 cfg_scope = EBPH_SCOPE_SYSTEM;
 const volatile __u32 cfg_partition = EBPH_BY_EXECUTABLE;
 const volatile __u32 cfg_scripts = 1;
 const volatile __u32 cfg_may_skip; /* this kernel can leave out a fork or exec event */
+const volatile __u32 cfg_redact;   /* arguments are nobody's business */
 const volatile __u32 cfg_max_slots;
 const volatile __u32 cfg_max_rows;  /* row 0 included */
 const volatile __u32 cfg_root_pid;  /* EBPH_SCOPE_TREE, in the monitor's pid namespace */

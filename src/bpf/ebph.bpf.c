@@ -23,8 +23,10 @@
 #include "frame.bpf.h"
 #include "task.bpf.h"
 
-#include "event.bpf.h"
+#include "pid.bpf.h"
 #include "path.bpf.h"
+#include "surroundings.bpf.h"
+#include "event.bpf.h"
 #include "bind.bpf.h"
 #include "scope.bpf.h"
 #include "load.bpf.h"

@@ -9,26 +9,6 @@ enum {
 	TOLD_ROWS = 2,
 };
 
-/* A pid as the monitor's own namespace sees it; 0: not at all. */
-static __always_inline u32 pid__here(struct pid *pid)
-{
-	struct upid *at;
-	u32 level = globals.self_level;
-
-	if (!pid || BPF_CORE_READ(pid, level) < level)
-		return 0;
-	at = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	     level * bpf_core_type_size(struct upid);
-	if (BPF_CORE_READ(at, ns, ns.inum) != globals.self_ns)
-		return 0;
-	return BPF_CORE_READ(at, nr);
-}
-
-static __always_inline u32 task__pid(struct task_struct *task)
-{
-	return pid__here(BPF_CORE_READ(task, thread_pid));
-}
-
 __noinline int event__actor(struct ebph_actor *a)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -66,6 +46,8 @@ __noinline int event__view(struct ebph_view *v, struct ebph_profile *p, u32 slot
 	v->anomalies = p->anomalies;
 	v->normal_time = p->normal_time;
 	v->created = p->created;
+	v->basis = p->basis & ~EBPH_BASIS_OVER;
+	v->execs = p->execs;
 	v->state = state & EBPH_STATE_MASK;
 	v->flags = p->flags;
 	v->slot = slot;
@@ -78,15 +60,29 @@ static __always_inline bool event__wanted(u32 kind)
 	return globals.limits.event_mask >> kind & 1;
 }
 
+static __always_inline void event__sent(bool failed)
+{
+	count(submitted);
+	if (!failed)
+		return;
+	count(ring_lost);
+	__sync_fetch_and_add(&globals.pool.lost, 1);
+}
+
+/* Whether the ring has room for a record just now. */
+static __always_inline bool event__fits(u32 size)
+{
+	u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	/* Behind the ring's own header; and it is never filled to the last byte. */
+	return used + size + 8 < bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
+}
+
 static __always_inline void *event__reserve(u32 size)
 {
 	void *e = bpf_ringbuf_reserve(&events, size, 0);
 
-	count(submitted);
-	if (!e) {
-		count(ring_lost);
-		__sync_fetch_and_add(&globals.pool.lost, 1);
-	}
+	event__sent(!e);
 	return e;
 }
 
@@ -143,18 +139,13 @@ static __always_inline void event__exhausted(u32 told, u32 cause, u32 slot)
 		event__send(EBPH_EVENT_CAPACITY_EXHAUSTED, cause, slot);
 }
 
-__noinline int event__call(u32 kind, struct ebph_profile *p, struct ebph_call *c, u64 suppressed)
+static __always_inline void event__fill(struct ebph_call_event *e, u32 kind, u32 flags,
+					struct ebph_profile *p, struct ebph_call *c, u64 suppressed)
 {
-	struct ebph_call_event *e;
 	u32 i, others = 0;
 	u64 window;
 
-	if (!p || !c)
-		return -1;
-	e = event__reserve(sizeof(*e));
-	if (!e)
-		return -1;
-	event__head(&e->base, kind, 0, sizeof(*e));
+	event__head(&e->base, kind, flags, sizeof(*e));
 	event__view(&e->base.view, p, c->slot);
 	/* As it was when the call was judged: an anomaly may have ended it. */
 	if (kind == EBPH_EVENT_ANOMALY) {
@@ -178,21 +169,91 @@ __noinline int event__call(u32 kind, struct ebph_profile *p, struct ebph_call *c
 	e->call.max_lfc = c->max_lfc;
 	e->call.pad = 0;
 	e->call.suppressed = suppressed;
+}
+
+__noinline int event__call(u32 kind, u32 flags, struct ebph_profile *p, struct ebph_call *c,
+			   u64 suppressed)
+{
+	struct ebph_call_event *e;
+
+	if (!p || !c)
+		return -1;
+	e = event__reserve(sizeof(*e));
+	if (!e)
+		return -1;
+	event__fill(e, kind, flags, p, c, suppressed);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
 
-/* The first of a kind is always sent, repeats so many a second and profile. */
-__noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
+/* An event that somebody should look at, with all that surrounds it; without
+ * that, rather than not at all. */
+__noinline int event__alert(u32 kind, u32 flags, struct ebph_profile *p, struct ebph_call *c,
+			    u64 suppressed)
+{
+	struct report *r;
+	u32 cell, size;
+	int err;
+
+	if (!p || !c)
+		return -1;
+	/* While nobody reads, what is lost anyway must not cost the looking. */
+	if (!event__fits(sizeof(struct ebph_call_event))) {
+		event__sent(true);
+		return -1;
+	}
+	cell = report__claim();
+	r = report_at(cell);
+	if (!r)
+		return event__call(kind, flags, p, c, suppressed);
+	report__gather(cell);
+	event__fill(&r->event, kind, flags | EBPH_SURROUNDED, p, c, suppressed);
+	size = r->at.texts;
+	if (size > EBPH_TEXT_ROOM)
+		size = EBPH_TEXT_ROOM;
+	size += sizeof(r->event) + sizeof(r->at);
+	r->event.base.head.size = size;
+	err = bpf_ringbuf_output(&events, r, size, 0);
+	report__release(r);
+	if (err)
+		return event__call(kind, flags, p, c, suppressed);
+	event__sent(false);
+	return 0;
+}
+
+/* The thread is asked first, so that what it may not send uses up nothing of its
+ * profile's share. */
+static __always_inline bool event__too_many(struct ebph_profile *p, struct ebph_task *ts)
+{
+	u64 start, now = bpf_ktime_get_boot_ns();
+
+	if ((s64)(now - ts->rate_start) >= NS_PER_SEC) {
+		ts->rate_start = now;
+		ts->rate_used = 0;
+	}
+	if (ts->rate_used >= globals.limits.thread_report_rate)
+		return true;
+	ts->rate_used += 1;
+	/* Another thread may have begun a second after we looked at the clock. */
+	start = *(volatile u64 *)&p->rate_start;
+	if ((s64)(now - start) >= NS_PER_SEC &&
+	    __sync_val_compare_and_swap(&p->rate_start, start, now) == start)
+		p->rate_used = 0;
+	return __sync_fetch_and_add(&p->rate_used, 1) >= globals.limits.report_rate;
+}
+
+/* The first of a kind is always sent, repeats so many a second. */
+static __always_inline void event__anomaly(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct kind kind = {};
-	u64 now, start, held, one = 1;
+	struct ebph_call *c = &ts->call;
+	u64 held, one = 1;
 	bool first = false;
 	u32 d, id;
 	long err;
 
-	if (!p || !c || !event__wanted(EBPH_EVENT_ANOMALY))
-		return 0;
+	if (!event__wanted(EBPH_EVENT_ANOMALY))
+		return;
 	for (d = 0; d < EBPH_DISTANCES - 1; d++)
 		if (c->missed & 1 << d)
 			break;
@@ -210,26 +271,18 @@ __noinline int event__anomaly(struct ebph_profile *p, struct ebph_call *c)
 		if (err && first)
 			count(failed_index);
 	}
-	if (!first) {
-		now = bpf_ktime_get_boot_ns();
-		start = *(volatile u64 *)&p->rate_start;
-		if (now - start >= NS_PER_SEC &&
-		    __sync_val_compare_and_swap(&p->rate_start, start, now) == start)
-			p->rate_used = 0;
-		if (__sync_fetch_and_add(&p->rate_used, 1) >= globals.limits.report_rate) {
-			__sync_fetch_and_add(&p->suppressed, 1);
-			count(suppressed);
-			return 0;
-		}
+	if (!first && event__too_many(p, ts)) {
+		__sync_fetch_and_add(&p->suppressed, 1);
+		count(suppressed);
+		return;
 	}
 	held = __sync_lock_test_and_set(&p->suppressed, 0);
-	if (event__call(EBPH_EVENT_ANOMALY, p, c, held)) {
+	if (event__alert(EBPH_EVENT_ANOMALY, 0, p, c, held)) {
 		/* Not told after all: neither what was held back nor that it is known. */
 		__sync_fetch_and_add(&p->suppressed, held);
 		if (first)
 			bpf_map_delete_elem(&kinds, &kind);
 	}
-	return 0;
 }
 
 /* A file that was rewritten under its profile: what is new in it must be learnt
@@ -268,7 +321,38 @@ __noinline int event__changed(struct ebph_profile *p, u32 slot)
 	return 0;
 }
 
-/* What a call did that is worth telling, in the order it happened. */
+/* What a call did that is worth telling, in the order it happened: up to its
+ * judgement. */
+static __always_inline void event__learnt(struct ebph_profile *p, struct ebph_call *c, u32 did)
+{
+	if (did & EBPH_DID_IGNORE)
+		count(ignored);
+	if (did & EBPH_DID_OTHER_ID)
+		count(other_ids);
+	if (did & EBPH_DID_NO_ROW)
+		event__exhausted(TOLD_ROWS, EBPH_CAUSE_ROWS, c->slot);
+	if (did & EBPH_DID_NOVEL && event__wanted(EBPH_EVENT_NEW_SEQUENCE))
+		event__call(EBPH_EVENT_NEW_SEQUENCE, 0, p, c, 0);
+	if (did & EBPH_DID_FREEZE)
+		event__send(EBPH_EVENT_PROFILE_FROZEN, 0, c->slot);
+	if (did & EBPH_DID_THAW)
+		event__send(EBPH_EVENT_PROFILE_THAWED, 0, c->slot);
+	if (did & EBPH_DID_START)
+		event__send(EBPH_EVENT_START_NORMAL, did & EBPH_DID_REFRESH ? EBPH_REFRESH : 0,
+			    c->slot);
+}
+
+/* What calls that were held back did, once they are counted: none is judged. */
+__noinline int event__flushed(struct ebph_profile *p, struct ebph_task *ts)
+{
+	if (!p || !ts)
+		return 0;
+	event__learnt(p, &ts->call, ts->call.did);
+	if (profile__state(p) & EBPH_CHANGED)
+		event__changed(p, ts->call.slot);
+	return 0;
+}
+
 __noinline int event__report(struct ebph_profile *p, struct ebph_task *ts)
 {
 	struct ebph_call *c;
@@ -278,23 +362,9 @@ __noinline int event__report(struct ebph_profile *p, struct ebph_task *ts)
 		return 0;
 	c = &ts->call;
 	did = c->did;
-	if (did & EBPH_DID_IGNORE)
-		count(ignored);
-	if (did & EBPH_DID_OTHER_ID)
-		count(other_ids);
-	if (did & EBPH_DID_NO_ROW)
-		event__exhausted(TOLD_ROWS, EBPH_CAUSE_ROWS, c->slot);
-	if (did & EBPH_DID_NOVEL && event__wanted(EBPH_EVENT_NEW_SEQUENCE))
-		event__call(EBPH_EVENT_NEW_SEQUENCE, p, c, 0);
-	if (did & EBPH_DID_FREEZE)
-		event__send(EBPH_EVENT_PROFILE_FROZEN, 0, c->slot);
-	if (did & EBPH_DID_THAW)
-		event__send(EBPH_EVENT_PROFILE_THAWED, 0, c->slot);
-	if (did & EBPH_DID_START)
-		event__send(EBPH_EVENT_START_NORMAL, did & EBPH_DID_REFRESH ? EBPH_REFRESH : 0,
-			    c->slot);
+	event__learnt(p, c, did);
 	if (did & EBPH_DID_ANOMALY)
-		event__anomaly(p, c);
+		event__anomaly(p, ts);
 	if (did & EBPH_DID_STOP)
 		event__send(EBPH_EVENT_STOP_NORMAL, EBPH_CAUSE_LIMIT, c->slot);
 	if (did & EBPH_DID_RESET_TRAIN)
@@ -304,13 +374,14 @@ __noinline int event__report(struct ebph_profile *p, struct ebph_task *ts)
 	return 0;
 }
 
-static __always_inline void event__sigreturn(struct ebph_task *ts, u32 did)
+static __always_inline void event__sigreturn(struct ebph_profile *p, struct ebph_task *ts, u32 did)
 {
 	if (!(did & EBPH_DID_UNBALANCED))
 		return;
 	count(unbalanced);
-	event__send(EBPH_EVENT_UNBALANCED_SIGRETURN,
-		    ts->flags & EBPH_TASK_UNCERTAIN ? 0 : EBPH_CERTAIN, ts->slot);
+	if (event__wanted(EBPH_EVENT_UNBALANCED_SIGRETURN))
+		event__alert(EBPH_EVENT_UNBALANCED_SIGRETURN,
+			     ts->flags & EBPH_TASK_UNCERTAIN ? 0 : EBPH_CERTAIN, p, &ts->call, 0);
 }
 
 #endif

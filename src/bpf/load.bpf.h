@@ -168,6 +168,7 @@ __noinline int load__state(struct ebph_profile *p, struct ebph_stage *from, u32 
 		__sync_fetch_and_add(&p->unlearnt, from->unlearnt);
 		__sync_fetch_and_add(&p->execs, from->execs);
 		__sync_fetch_and_add(&p->ended, from->ended);
+		p->basis = (p->basis & ~EBPH_BASIS_OVER) + from->basis;
 		p->created = from->created;
 		if (!p->last_exec)
 			p->last_exec = from->last_exec;

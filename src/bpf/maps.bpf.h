@@ -100,6 +100,24 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
+/* A report with all that surrounds it, while it is put together; claimed as
+ * well, and sent from here: only the texts that there are. */
+struct report {
+	struct ebph_call_event event;
+	struct ebph_circumstances at;
+	__u8 text[EBPH_TEXT_ROOM];
+	__u8 slack[4096]; /* what the verifier thinks a copy may reach */
+	__u32 claimed;
+	__u32 pad;
+};
+enum { REPORT_CELLS = 16 };
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REPORT_CELLS);
+	__type(key, __u32);
+	__type(value, struct report);
+} reports SEC(".maps");
+
 /* A profile that is being loaded, and its rows by the profile's own ids. User
  * space writes them through a mapping, one profile at a time; commands read. */
 struct {

@@ -97,7 +97,7 @@ done:
 
 /* Puts the path of `path` at the end of the cell; answers where it begins.
  * PATH_ROOM: nothing could be found out. */
-static __noinline u32 path__walk(struct path *path, u32 cell, u32 *cut)
+static __always_inline u32 path__of(struct path *path, u32 cell, u32 *cut)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct path_walk w = {
@@ -112,6 +112,12 @@ static __noinline u32 path__walk(struct path *path, u32 cell, u32 *cut)
 	bpf_loop(PATH_DEPTH, path__step, &w, 0);
 	*cut = w.cut || !w.done;
 	return w.at;
+}
+
+/* The same as a function: frames are scarce in some places, stack in others. */
+static __noinline u32 path__walk(struct path *path, u32 cell, u32 *cut)
+{
+	return path__of(path, cell, cut);
 }
 
 /* The last EBPH_PATH - 1 bytes of the cell's path, from `at` to `end`. */

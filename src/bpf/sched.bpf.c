@@ -45,7 +45,7 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	if (p) {
 		task__flush(ts, p);
 		__sync_fetch_and_add(&p->ended, 1);
-		event__report(p, ts);
+		event__flushed(p, ts);
 	}
 	task__unbind(ts);
 	ts->exec_id = task->self_exec_id;
@@ -91,7 +91,7 @@ int BPF_PROG(ebph_exit, struct task_struct *task)
 			if (!leader || !__sync_lock_test_and_set(&leader->ended, 1))
 				__sync_fetch_and_add(&p->ended, 1);
 		}
-		event__report(p, ts);
+		event__flushed(p, ts);
 	} else {
 		task__forfeit(ts);
 	}

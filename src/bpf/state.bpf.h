@@ -108,6 +108,7 @@ static __always_inline void profile__promote(struct ebph_profile *p, u32 slot, s
 {
 	plane__all(slot, PLANE_PROMOTE);
 	p->anomalies = 0;
+	p->basis = (p->basis & EBPH_BASIS_OVER ? 0 : p->basis) + p->train_count;
 	p->train_count = 0;
 	p->last_mod_count = 0;
 	p->period += 1;
@@ -126,6 +127,7 @@ static __always_inline void profile__wipe_train(struct ebph_profile *p, u32 slot
 	__sync_fetch_and_and(&p->state, (u64)(EBPH_LIVE | EBPH_NORMAL | EBPH_INCOMPLETE |
 					      EBPH_BUSY | EBPH_CHANGED));
 	plane__all(slot, PLANE_WIPE_TRAIN);
+	p->basis |= EBPH_BASIS_OVER;
 	p->train_count = 0;
 	p->last_mod_count = 0;
 	profile__bump(p, ts, EPOCH_BOTH);

@@ -19,7 +19,7 @@ __noinline int task__refresh(struct ebph_task *ts)
 		if (p) {
 			task__flush(ts, p);
 			__sync_fetch_and_add(&p->ended, 1);
-			event__report(p, ts);
+			event__flushed(p, ts);
 		}
 		task__unbind(ts);
 		ts->retry = 0;
@@ -37,7 +37,7 @@ __noinline int task__refresh(struct ebph_task *ts)
 		p = task__bound(ts);
 		if (p) {
 			task__flush(ts, p);
-			event__report(p, ts);
+			event__flushed(p, ts);
 		}
 		ts->slot = EBPH_SLOT_OUT;
 		ts->run = globals.last_run;
@@ -152,10 +152,10 @@ __noinline int sys_enter__slow(s64 nr)
 	if (symbol__is_exit(symbol)) {
 		/* Where hooks can be preempted, the one at exit may be skipped. */
 		task__flush(ts, p);
-		event__report(p, ts);
+		event__flushed(p, ts);
 	}
 	if (symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(nr))
-		event__sigreturn(ts, frame__pop(ts));
+		event__sigreturn(p, ts, frame__pop(ts));
 	return 0;
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Learner {
     unlearnt: u64,
     execs: u64,
     ended: u64,
+    basis: u64,
+    basis_over: bool,
     /// Moves on whenever the locality frames of all its threads are to be
     /// emptied, which each does at its next call.
     epoch: u64,
@@ -66,6 +68,8 @@ impl Learner {
             unlearnt: profile.unlearnt(),
             execs: profile.execs(),
             ended: profile.processes_ended(),
+            basis: profile.basis(),
+            basis_over: profile.parts().basis_over,
             ..Self::with_planes(profile.key(), Planes::of(profile, distances, pool))
         }
     }
@@ -85,6 +89,8 @@ impl Learner {
             unlearnt: 0,
             execs: 0,
             ended: 0,
+            basis: 0,
+            basis_over: false,
             epoch: 0,
         }
     }
@@ -232,6 +238,10 @@ impl Learner {
         self.normal = true;
         self.frozen = false;
         self.anomalies = 0;
+        if std::mem::take(&mut self.basis_over) {
+            self.basis = 0;
+        }
+        self.basis = self.basis.saturating_add(self.train_count);
         self.train_count = 0;
         self.last_mod_count = 0;
         self.epoch += 1;
@@ -247,6 +257,7 @@ impl Learner {
 
     fn reset_train(&mut self) -> Did {
         self.planes.wipe_train();
+        self.basis_over = true;
         self.sequences = 0;
         self.train_count = 0;
         self.last_mod_count = 0;
@@ -268,6 +279,8 @@ impl Learner {
         self.unlearnt = 0;
         self.execs = 0;
         self.ended = 0;
+        self.basis = 0;
+        self.basis_over = false;
         self.epoch += 1;
     }
 
@@ -315,6 +328,8 @@ impl Learner {
             unlearnt: self.unlearnt,
             execs: self.execs,
             processes_ended: self.ended,
+            basis: self.basis,
+            basis_over: self.basis_over,
             last_exec_ns: 0,
             created_ns: 0,
             rows_held: rows.iter().flatten().count() as u64,

@@ -13,6 +13,7 @@ use crate::skel::types;
 use crate::snapshot;
 use crate::syscall::Symbol;
 
+const BASIS_OVER: u64 = snapshot::BASIS_OVER;
 const PATH_ROOM: usize = types::ebph_limit::EBPH_PATH.0 as usize;
 const SYMBOLS: usize = types::ebph_symbol::EBPH_SYMBOLS.0 as usize;
 const SEQUENCES_SHIFT: u32 = 8;
@@ -206,6 +207,7 @@ fn head(profile: &Profile, place: &Place<'_>) -> types::ebph_stage {
         unlearnt: count(parts.unlearnt),
         execs: count(parts.execs),
         ended: count(parts.processes_ended),
+        basis: count(parts.basis) | if parts.basis_over { BASIS_OVER } else { 0 },
         created: created as u64,
         last_exec: last_exec as u64,
         ..Default::default()

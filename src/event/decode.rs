@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::surroundings;
 use super::wire::{self, CallView, Cursor, Header, Names, View};
 use super::{
     Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, ExecutableChanged,
@@ -27,6 +28,9 @@ pub(crate) enum DecodeError {
     /// No system call has this letter.
     #[error("a record with unknown symbol {0}")]
     Symbol(u16),
+    /// Its texts are not where it says.
+    #[error("a record whose texts are not where it says")]
+    Texts,
     /// It says that room ran out, and not for what.
     #[error("a record without its cause")]
     Cause,
@@ -47,15 +51,35 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
     let mut from = Cursor::new(bytes);
     let head = Header::read(&mut from).ok_or(mismatch(wire::EVENT_SIZE))?;
     let kind = EventKind::from_wire(head.kind).ok_or(DecodeError::Kind(head.kind))?;
-    let expected = match kind {
-        EventKind::Anomaly | EventKind::NewSequence => wire::CALL_EVENT_SIZE,
-        _ => wire::EVENT_SIZE,
+    let flag = |flag| head.flags & flag != 0;
+    let is_call = matches!(
+        kind,
+        EventKind::Anomaly | EventKind::NewSequence | EventKind::UnbalancedSigreturn
+    );
+    let base = if is_call {
+        wire::CALL_EVENT_SIZE
+    } else {
+        wire::EVENT_SIZE
+    };
+    // How long the texts are must agree with what is said of them, below.
+    let surrounded = is_call && flag(wire::SURROUNDED);
+    let expected = if surrounded {
+        usize::from(head.size).max(base + wire::CIRCUMSTANCES_SIZE)
+    } else {
+        base
     };
     if length != expected || usize::from(head.size) != expected {
         return Err(mismatch(expected));
     }
-    let context = context(&mut from, &head, clock, lost_seen).ok_or(mismatch(expected))?;
-    let flag = |flag| head.flags & flag != 0;
+    let mut context = context(&mut from, &head, clock, lost_seen).ok_or(mismatch(expected))?;
+    let call = match is_call {
+        true => Some(CallView::read(&mut from).ok_or(mismatch(expected))?),
+        false => None,
+    };
+    if surrounded {
+        let circumstances = surroundings::read(&mut from).ok_or(DecodeError::Texts)?;
+        context.circumstances = Some(Box::new(circumstances));
+    }
     let by_command = flag(wire::BY_COMMAND);
     let profile_event = |context| {
         Box::new(ProfileEvent {
@@ -115,7 +139,7 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
             Event::CapacityExhausted(Box::new(CapacityExhausted { context, what }))
         }
         EventKind::Anomaly | EventKind::NewSequence => {
-            let call = CallView::read(&mut from).ok_or(mismatch(expected))?;
+            let call = call.ok_or(mismatch(expected))?;
             call_event(kind, context, &call)?
         }
         // Not from the kernel; `from_wire` gives none of them.
@@ -193,27 +217,35 @@ fn context(from: &mut Cursor<'_>, head: &Header, clock: &Clock, lost_seen: u64) 
         boot: Duration::from_nanos(head.time),
         actor,
         profile: (head.flags & wire::NO_PROFILE == 0).then(|| profile(&view, &names, head.time)),
+        circumstances: None,
         lost_before: head.lost.saturating_sub(lost_seen),
     })
 }
 
 fn actor(actor: &wire::Actor<'_>) -> Actor {
     let visible = |pid| (pid != 0).then_some(pid);
-    let comm = String::from_utf8_lossy(until_nul(actor.comm));
+    let (comm, comm_lossy) = comm(actor.comm);
     Actor {
         pid: visible(actor.pid),
         tid: visible(actor.tid),
         ppid: visible(actor.ppid),
         start: Duration::from_nanos(actor.start),
-        // Owned only when something had to be replaced.
-        comm_lossy: matches!(comm, std::borrow::Cow::Owned(_)),
-        comm: comm.into_owned(),
+        comm,
+        comm_lossy,
         uid: actor.uid,
         euid: actor.euid,
         gid: actor.gid,
         egid: actor.egid,
         cgroup_id: actor.cgroup_id,
     }
+}
+
+/// A thread's name, and whether something in it was replaced.
+pub(super) fn comm(bytes: &[u8]) -> (String, bool) {
+    let comm = String::from_utf8_lossy(until_nul(bytes));
+    // Owned only when something had to be.
+    let lossy = matches!(comm, std::borrow::Cow::Owned(_));
+    (comm.into_owned(), lossy)
 }
 
 fn profile(view: &View, names: &Names<'_>, now: u64) -> ProfileView {
@@ -231,9 +263,14 @@ fn profile(view: &View, names: &Names<'_>, now: u64) -> ProfileView {
         last_mod_count: view.last_mod_count,
         anomalies: view.anomalies,
         sequences: view.sequences,
+        basis: view.basis,
+        execs: view.execs,
         normal_time: frozen.then(|| Duration::from_nanos(view.normal_time)),
-        // Both are signed, in effect: a profile may be older than this boot.
-        age: Duration::from_nanos(now.wrapping_sub(view.created)),
+        // Both are signed, in effect: a profile may be older than this boot. And if the clock was
+        // set back since, it may be from the future.
+        age: Duration::from_nanos(
+            u64::try_from(now.wrapping_sub(view.created).cast_signed()).unwrap_or_default(),
+        ),
         marks: Marks {
             exe_truncated: flag(wire::PROFILE_EXE_TRUNCATED),
             exe_lossy: lossy(&exe),

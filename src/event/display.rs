@@ -1,5 +1,7 @@
 //! Events as one line that can be read at three in the morning.
 
+mod explain;
+
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +58,9 @@ impl fmt::Display for Event {
             Self::StopNormal(event) => {
                 profile_line(f, "no longer normal", &event.context)?;
                 f.write_str(match event.cause {
-                    StopCause::AnomalyLimit => ": too many anomalies; learning again",
+                    StopCause::AnomalyLimit => {
+                        ": more anomalies than its limit; not judged any more, and learning what it does now"
+                    }
                     StopCause::Command => " by command: learning again",
                     StopCause::ExecutableChanged => ": its file was rewritten; learning again",
                 })?;
@@ -113,8 +117,10 @@ impl fmt::Display for Event {
                 profile_line(f, "new sequence", &event.context)?;
                 write!(f, ": first {}", event.symbol)?;
                 places(f, " and ", &event.novel)?;
+                f.write_str("; calls: ")?;
                 calls(f, &event.window)
             }
+            Self::UnbalancedSigreturn(event) if f.alternate() => explain::sigreturn(f, event),
             Self::UnbalancedSigreturn(event) => {
                 profile_line(f, "UNBALANCED SIGRETURN", &event.context)?;
                 f.write_str(if event.certain {
@@ -149,19 +155,20 @@ impl fmt::Display for Event {
     }
 }
 
-/// The same text as its event's, without the time.
+/// The same text as its event's, without the time: one line, or an explanation of several lines
+/// with `{:#}`.
 impl fmt::Display for Anomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return explain::anomaly(f, self);
+        }
         profile_line(f, "ANOMALY", &self.context)?;
         write!(f, ": {} is not normal", Clean(&self.symbol.to_string()))?;
         places(f, " or ", &self.missed)?;
-        write!(
-            f,
-            " ({} of {} pairs)",
-            self.misses(),
-            self.window.len().saturating_sub(1)
-        )?;
+        write!(f, " ({})", pairs_of(self))?;
+        f.write_str("; calls: ")?;
         calls(f, &self.window)?;
+        started_by(f, &self.context)?;
         if let Some(profile) = &self.context.profile {
             write!(f, "; anomaly {} of this profile", profile.anomalies)?;
             if profile.state != State::Normal {
@@ -178,7 +185,10 @@ impl fmt::Display for Anomaly {
             self.lfc, self.max_lfc
         )?;
         if self.suppressed > 0 {
-            write!(f, "; {} repeats not shown", self.suppressed)?;
+            match self.suppressed {
+                1 => f.write_str("; 1 repeat left out")?,
+                more => write!(f, "; {more} repeats left out")?,
+            }
         }
         if self.context.lost_before > 0 {
             write!(f, "; {} events lost before it", self.context.lost_before)?;
@@ -249,14 +259,34 @@ fn places(f: &mut fmt::Formatter<'_>, last: &str, pairs: &[MissedPair]) -> fmt::
     Ok(())
 }
 
+/// `6 of 8 pairs`
+fn pairs_of(anomaly: &Anomaly) -> String {
+    let all = anomaly.window.len().saturating_sub(1);
+    format!("{} of {all} pairs", anomaly.misses())
+}
+
+/// The nearest two that it descends from.
+fn started_by(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
+    let known = context.circumstances.as_deref();
+    let ancestors = known.and_then(|known| known.ancestors.value.as_deref());
+    for (at, ancestor) in ancestors.into_iter().flatten().take(2).enumerate() {
+        let by = if at == 0 { "; started by" } else { " of" };
+        write!(f, "{by} {}", Word(&ancestor.comm))?;
+        match ancestor.pid {
+            Some(pid) => write!(f, " (pid {pid})")?,
+            None => f.write_str(" (pid not visible here)")?,
+        }
+    }
+    Ok(())
+}
+
 fn calls(f: &mut fmt::Formatter<'_>, window: &[Letter]) -> fmt::Result {
-    f.write_str("; calls:")?;
     let last = window.len().saturating_sub(1);
     for (index, letter) in window.iter().enumerate() {
         if index == last {
-            write!(f, " >{letter}<")?;
+            write!(f, ">{letter}<")?;
         } else {
-            write!(f, " {letter}")?;
+            write!(f, "{letter} ")?;
         }
     }
     Ok(())
@@ -345,6 +375,20 @@ fn ids(f: &mut fmt::Formatter<'_>, actor: &Actor) -> fmt::Result {
         write!(f, ", euid {}", actor.euid)?;
     }
     Ok(())
+}
+
+/// A name or an argument within a sentence: in quotes wherever it could be taken for the sentence.
+struct Word<'a>(&'a str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let speaks = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '"');
+        if self.0.is_empty() || self.0.contains(speaks) {
+            write!(f, "\"{}\"", Clean(self.0))
+        } else {
+            write!(f, "{}", Clean(self.0))
+        }
+    }
 }
 
 /// Text that a watched program may have chosen, made harmless for a terminal and a log.

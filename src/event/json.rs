@@ -3,27 +3,29 @@
 //! New fields may be added behind the others. Changing the meaning of one, or taking one away,
 //! needs a new [`Event::SCHEMA`].
 
+mod circumstances;
+mod profile;
+mod read;
+
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{
-    Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, ExecutableChanged,
-    LossPlace, Lost, Marks, MissedPair, NewSequence, ProfileEvent, ProfileLoaded, ProfileSetAside,
-    ProfileView, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
-};
+use super::{Context, Event, MissedPair};
 use crate::clock;
-use crate::key::Key;
-use crate::profile::State;
-use crate::syscall::{Abi, Letter, Symbol};
+use crate::syscall::{Letter, Symbol};
+use circumstances::{AncestorForm, CircumstancesForm, ContainerForm, NamespacesForm};
+use profile::ProfileForm;
 
 impl Event {
     /// Returns the event as one line of JSON, without a line end.
+    ///
+    /// It can be shown on a terminal: whatever has an effect there is written as an escape.
     pub fn to_json(&self) -> String {
         // SANITY: the form has text keys only, and nothing in it can fail to be written.
-        serde_json::to_string(self).unwrap_or_default()
+        harmless(serde_json::to_string(self).unwrap_or_default())
     }
 }
 
@@ -95,28 +97,21 @@ form! {
         by_command: bool,
         lost_before: u64,
         marks: Vec<Cow<'a, str>>,
+        // What surrounds a call; the namespaces are there whenever the rest is.
+        exe: Option<Cow<'a, str>>,
+        args: Option<Vec<Cow<'a, str>>>,
+        cwd: Option<Cow<'a, str>>,
+        ancestors: Option<Vec<AncestorForm<'a>>>,
+        cgroup: Option<Cow<'a, str>>,
+        container: Option<ContainerForm<'a>>,
+        namespaces: NamespacesForm,
+        pid_inside: Option<u32>,
+        login_uid: Option<u32>,
+        audit_session: Option<u32>,
+        capabilities: Option<Vec<String>>,
+        // Derived from the rest, and not read again.
+        confidence: Cow<'a, str>,
     }
-}
-
-#[derive(Serialize, Deserialize)]
-struct ProfileForm<'a> {
-    key: Key,
-    exe: Option<Cow<'a, str>>,
-    script: Option<Cow<'a, str>>,
-    state: State,
-    train_count: u64,
-    last_mod_count: u64,
-    anomalies: u64,
-    #[serde(default)]
-    sequences: u64,
-    #[serde(default)]
-    frozen: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    normal_boot_ns: Option<u64>,
-    #[serde(default)]
-    age_ns: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    marks: Vec<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -136,6 +131,12 @@ enum FormError {
     Value(&'static str, String),
 }
 
+impl FormError {
+    fn unknown(field: &'static str, value: &str) -> Self {
+        Self::Value(field, format!("`{value}` is not known"))
+    }
+}
+
 const COMM_LOSSY: &str = "comm_lossy";
 
 impl<'a> Form<'a> {
@@ -153,6 +154,7 @@ impl<'a> Form<'a> {
         if let Some(context) = event.context() {
             form.set_context(context);
         }
+        form.confidence = event.confidence().map(|one| one.as_str().into());
         match event {
             Event::ProfileCreated(event)
             | Event::ProfileFrozen(event)
@@ -217,7 +219,28 @@ impl<'a> Form<'a> {
         self.cgroup_id = Some(actor.cgroup_id);
         self.profile = Some(context.profile.as_ref().map(ProfileForm::of));
         self.lost_before = Some(context.lost_before);
-        self.marks = actor.comm_lossy.then(|| vec![COMM_LOSSY.into()]);
+        let mut marks = Vec::new();
+        if actor.comm_lossy {
+            marks.push(COMM_LOSSY.into());
+        }
+        if let Some(circumstances) = &context.circumstances {
+            self.set_circumstances(CircumstancesForm::of(circumstances, &mut marks));
+        }
+        self.marks = Some(marks).filter(|marks| !marks.is_empty());
+    }
+
+    fn set_circumstances(&mut self, form: CircumstancesForm<'a>) {
+        self.exe = Some(form.exe);
+        self.args = Some(form.args);
+        self.cwd = Some(form.cwd);
+        self.ancestors = Some(form.ancestors);
+        self.cgroup = Some(form.cgroup);
+        self.container = Some(form.container);
+        self.namespaces = Some(form.namespaces);
+        self.pid_inside = Some(form.pid_inside);
+        self.login_uid = Some(form.login_uid);
+        self.audit_session = Some(form.audit_session);
+        self.capabilities = Some(form.capabilities);
     }
 
     fn set_call(&mut self, symbol: Symbol, window: &[Letter]) {
@@ -229,181 +252,31 @@ impl<'a> Form<'a> {
                 .collect(),
         );
     }
-
-    fn into_event(mut self) -> Result<Event, FormError> {
-        match need(&mut self.schema, "schema")? {
-            Event::SCHEMA => (),
-            other => return Err(FormError::Schema(other)),
-        }
-        let kind: EventKind = parsed(&mut self.event, "event")?;
-        Ok(match kind {
-            EventKind::ProfileCreated => Event::ProfileCreated(self.profile_event()?),
-            EventKind::ProfileFrozen => Event::ProfileFrozen(self.profile_event()?),
-            EventKind::ProfileThawed => Event::ProfileThawed(self.profile_event()?),
-            EventKind::TolerizeLimit => Event::TolerizeLimit(self.profile_event()?),
-            EventKind::Sensitized => Event::Sensitized(self.profile_event()?),
-            EventKind::ProfileReset => Event::ProfileReset(self.profile_event()?),
-            EventKind::ProfileForgotten => Event::ProfileForgotten(self.profile_event()?),
-            EventKind::ProfileEvicted => Event::ProfileEvicted(self.profile_event()?),
-            EventKind::ProfileLoaded => Event::ProfileLoaded(Box::new(ProfileLoaded {
-                returned: need(&mut self.returned, "returned")?,
-                context: self.context()?,
-            })),
-            EventKind::ExecutableChanged => Event::ExecutableChanged(Box::new(ExecutableChanged {
-                replaced: need(&mut self.replaced, "replaced")?,
-                context: self.context()?,
-            })),
-            EventKind::ProfileSetAside => Event::ProfileSetAside(Box::new(ProfileSetAside {
-                time: self.time()?,
-                boot: self.boot()?,
-                path: PathBuf::from(need(&mut self.path, "path")?.into_owned()),
-                reason: need(&mut self.reason, "reason")?.into_owned(),
-            })),
-            EventKind::StartNormal => Event::StartNormal(Box::new(StartNormal {
-                by_command: need(&mut self.by_command, "by_command")?,
-                refresh: need(&mut self.refresh, "refresh")?,
-                context: self.context()?,
-            })),
-            EventKind::StopNormal => Event::StopNormal(Box::new(StopNormal {
-                cause: named(&mut self.cause, "cause", &StopCause::ALL, StopCause::as_str)?,
-                context: self.context()?,
-            })),
-            EventKind::Anomaly => {
-                let symbol = need(&mut self.symbol, "symbol")?;
-                Event::Anomaly(Box::new(Anomaly {
-                    symbol,
-                    window: self.window(symbol.abi())?,
-                    missed: read_pairs(&mut self.missed, "missed", symbol.abi())?,
-                    lfc: need(&mut self.lfc, "lfc")?,
-                    max_lfc: need(&mut self.max_lfc, "max_lfc")?,
-                    suppressed: need(&mut self.suppressed, "suppressed")?,
-                    context: self.context()?,
-                }))
-            }
-            EventKind::NewSequence => {
-                let symbol = need(&mut self.symbol, "symbol")?;
-                Event::NewSequence(Box::new(NewSequence {
-                    symbol,
-                    window: self.window(symbol.abi())?,
-                    novel: read_pairs(&mut self.novel, "novel", symbol.abi())?,
-                    context: self.context()?,
-                }))
-            }
-            EventKind::UnbalancedSigreturn => {
-                Event::UnbalancedSigreturn(Box::new(UnbalancedSigreturn {
-                    certain: need(&mut self.certain, "certain")?,
-                    context: self.context()?,
-                }))
-            }
-            EventKind::CapacityExhausted => Event::CapacityExhausted(Box::new(CapacityExhausted {
-                what: named(&mut self.what, "what", &Capacity::ALL, Capacity::as_str)?,
-                context: self.context()?,
-            })),
-            EventKind::Lost => Event::Lost(Lost {
-                time: self.time()?,
-                boot: self.boot()?,
-                count: need(&mut self.count, "count")?,
-                place: named(&mut self.place, "place", &LossPlace::ALL, LossPlace::as_str)?,
-            }),
-            EventKind::Warning => Event::Warning(Warning {
-                time: self.time()?,
-                boot: self.boot()?,
-                count: need(&mut self.count, "count")?,
-                what: named(
-                    &mut self.what,
-                    "what",
-                    &WarningKind::ALL,
-                    WarningKind::as_str,
-                )?,
-            }),
-        })
-    }
-
-    fn profile_event(&mut self) -> Result<Box<ProfileEvent>, FormError> {
-        let by_command = need(&mut self.by_command, "by_command")?;
-        Ok(Box::new(ProfileEvent {
-            context: self.context()?,
-            by_command,
-        }))
-    }
-
-    fn context(&mut self) -> Result<Context, FormError> {
-        let marks = self.marks.take().unwrap_or_default();
-        Ok(Context {
-            time: self.time()?,
-            boot: self.boot()?,
-            actor: Actor {
-                pid: self.pid.flatten(),
-                tid: self.tid.flatten(),
-                ppid: self.ppid.flatten(),
-                start: Duration::from_nanos(need(&mut self.start_boot_ns, "start_boot_ns")?),
-                comm: need(&mut self.comm, "comm")?.into_owned(),
-                comm_lossy: marks.iter().any(|mark| mark == COMM_LOSSY),
-                uid: need(&mut self.uid, "uid")?,
-                euid: need(&mut self.euid, "euid")?,
-                gid: need(&mut self.gid, "gid")?,
-                egid: need(&mut self.egid, "egid")?,
-                cgroup_id: need(&mut self.cgroup_id, "cgroup_id")?,
-            },
-            profile: self.profile.take().flatten().map(ProfileForm::into_view),
-            lost_before: need(&mut self.lost_before, "lost_before")?,
-        })
-    }
-
-    fn window(&mut self, beside: Abi) -> Result<Vec<Letter>, FormError> {
-        let names = need(&mut self.window, "window")?;
-        names
-            .iter()
-            .map(|name| letter("window", beside, name))
-            .collect()
-    }
-
-    fn time(&mut self) -> Result<SystemTime, FormError> {
-        humantime::parse_rfc3339(&need(&mut self.time, "time")?)
-            .map_err(|error| FormError::Value("time", error.to_string()))
-    }
-
-    fn boot(&mut self) -> Result<Duration, FormError> {
-        need(&mut self.boot_ns, "boot_ns").map(Duration::from_nanos)
-    }
 }
 
-impl<'a> ProfileForm<'a> {
-    fn of(view: &'a ProfileView) -> Self {
-        let text = |path: &'a Option<PathBuf>| path.as_deref().map(Path::to_string_lossy);
-        Self {
-            key: view.key,
-            exe: text(&view.exe),
-            script: text(&view.script),
-            state: view.state,
-            train_count: view.train_count,
-            last_mod_count: view.last_mod_count,
-            anomalies: view.anomalies,
-            sequences: view.sequences,
-            frozen: view.frozen,
-            normal_boot_ns: view.normal_time.map(ns),
-            age_ns: ns(view.age),
-            marks: view.marks.names().map(Cow::Borrowed).collect(),
+/// Escapes what JSON itself lets pass but a terminal obeys or shows misleadingly: the control
+/// characters above ASCII's first ones, and what turns the direction of text around. Outside of
+/// strings there is none of it.
+fn harmless(json: String) -> String {
+    let is_plain = |c: char| {
+        (' '..='~').contains(&c) || c.is_alphanumeric() || c == char::REPLACEMENT_CHARACTER
+    };
+    if json.chars().all(is_plain) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // As Display does, which knows what can be printed.
+        if is_plain(c) || c.escape_debug().len() == 1 {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // SANITY: writing into a string does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
         }
     }
-
-    fn into_view(self) -> ProfileView {
-        let path = |text: Option<Cow<'a, str>>| text.map(|text| text.into_owned().into());
-        ProfileView {
-            key: self.key,
-            exe: path(self.exe),
-            script: path(self.script),
-            state: self.state,
-            frozen: self.frozen,
-            train_count: self.train_count,
-            last_mod_count: self.last_mod_count,
-            anomalies: self.anomalies,
-            sequences: self.sequences,
-            normal_time: self.normal_boot_ns.map(Duration::from_nanos),
-            age: Duration::from_nanos(self.age_ns),
-            marks: Marks::from_names(&self.marks),
-        }
-    }
+    out
 }
 
 fn ns(time: Duration) -> u64 {
@@ -416,50 +289,4 @@ fn pairs(symbol: Symbol, pairs: &[MissedPair]) -> Vec<PairForm<'static>> {
         previous: pair.previous.name_beside(symbol.abi()),
     };
     pairs.iter().map(form).collect()
-}
-
-fn read_pairs(
-    forms: &mut Option<Vec<PairForm<'_>>>,
-    field: &'static str,
-    beside: Abi,
-) -> Result<Vec<MissedPair>, FormError> {
-    let read = |form: &PairForm<'_>| {
-        let previous = letter(field, beside, &form.previous)?;
-        Ok(MissedPair {
-            distance: form.distance,
-            previous,
-        })
-    };
-    need(forms, field)?.iter().map(read).collect()
-}
-
-fn letter(field: &'static str, beside: Abi, name: &str) -> Result<Letter, FormError> {
-    Letter::from_name_beside(beside, name)
-        .map_err(|error| FormError::Value(field, error.to_string()))
-}
-
-fn need<T>(value: &mut Option<T>, field: &'static str) -> Result<T, FormError> {
-    value.take().ok_or(FormError::Missing(field))
-}
-
-fn parsed<T>(value: &mut Option<Cow<'_, str>>, field: &'static str) -> Result<T, FormError>
-where
-    T: std::str::FromStr<Err: std::fmt::Display>,
-{
-    need(value, field)?
-        .parse()
-        .map_err(|error: T::Err| FormError::Value(field, error.to_string()))
-}
-
-fn named<T: Copy>(
-    value: &mut Option<Cow<'_, str>>,
-    field: &'static str,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
-) -> Result<T, FormError> {
-    let value = need(value, field)?;
-    all.iter()
-        .copied()
-        .find(|known| name(*known) == value)
-        .ok_or_else(|| FormError::Value(field, format!("`{value}` is not known")))
 }

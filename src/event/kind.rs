@@ -89,7 +89,7 @@ impl EventKind {
     }
 
     /// Whether the kernel sends it.
-    const fn is_from_kernel(self) -> bool {
+    pub(crate) const fn is_from_kernel(self) -> bool {
         !matches!(self, Self::Lost | Self::Warning | Self::ProfileSetAside)
     }
 }

@@ -1,5 +1,8 @@
 //! Decoding, JSON and Display together: from the kernel's bytes to what a person reads.
 
+mod circumstances;
+mod exports;
+
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, SystemTime};
 
@@ -37,8 +40,8 @@ struct Record {
     ids: [u32; 7],
     comm: Vec<u8>,
     key: Key,
-    /// train_count, last_mod_count, sequences, anomalies, normal_time, created
-    counts: [u64; 6],
+    /// train_count, last_mod_count, sequences, anomalies, normal_time, created, basis, execs
+    counts: [u64; 8],
     state: u32,
     profile_flags: u32,
     exe: Vec<u8>,
@@ -60,7 +63,7 @@ impl Default for Record {
             ids: [11162, 11162, 11001, 0, 0, 0, 0],
             comm: b"anomaly".into(),
             key: Key::new(8, 1, 5_259_631, 0),
-            counts: [75, 75, 12, 1, 0, 7],
+            counts: [75, 75, 12, 1, 0, 7, 4000, 3],
             state: 3,
             profile_flags: 0,
             exe: b"/home/u/anomaly".into(),
@@ -81,8 +84,13 @@ impl Record {
             text.resize(length, 0);
             text
         };
-        let call =
-            self.kind == EventKind::Anomaly as u16 || self.kind == EventKind::NewSequence as u16;
+        let call = [
+            EventKind::Anomaly,
+            EventKind::NewSequence,
+            EventKind::UnbalancedSigreturn,
+        ]
+        .iter()
+        .any(|kind| *kind as u16 == self.kind);
         let size = if call {
             wire::CALL_EVENT_SIZE
         } else {
@@ -151,7 +159,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         vec(any::<u8>(), 0..=256),
         vec(any::<u8>(), 0..=256),
     );
-    let profile = (any_key(), any::<[u64; 6]>(), any::<u32>(), any::<u32>());
+    let profile = (any_key(), any::<[u64; 8]>(), any::<u32>(), any::<u32>());
     let letter = prop_oneof![Just(wire::SYMBOL_NONE), 0_u16..=1088];
     let call = (
         proptest::array::uniform8(letter),
@@ -166,7 +174,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         let (window, symbol, missed, others) = call;
         Record {
             kind,
-            flags,
+            flags: flags & !wire::SURROUNDED,
             time,
             lost,
             ids,
@@ -226,6 +234,7 @@ proptest! {
         let line = event.to_string();
         prop_assert!(!line.contains(char::is_control), "{:?}", line);
         let json = event.to_json();
+        prop_assert!(!json.contains(char::is_control), "{:?}", json);
         let again = read(&json);
         prop_assert_eq!(again.to_json(), json);
         // Only paths that are not UTF-8 change on the way.
@@ -239,10 +248,44 @@ proptest! {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn sample_written() {
-    let added = r#","sequences":12,"frozen":false,"age_ns":116"#;
+    let added = r#","sequences":12,"frozen":false,"age_ns":116,"basis":4000,"execs":3"#;
     let json = Record::default().event().to_json();
+    let json = json.replace(r#","confidence":"medium"}"#, "}");
     assert_eq!(json.replace(added, ""), SAMPLE);
     assert!(json.contains(added));
+}
+
+/// Check that JSON has no effect on a terminal, and still says what it should.
+#[test]
+fn json_on_a_terminal() {
+    let mut event = Record::default().event();
+    let hostile = "\u{9b}2J\u{7f}\u{202e}\u{e0041}é\"\\";
+    event.alert_mut().unwrap().actor.comm = hostile.to_owned();
+    let json = event.to_json();
+    assert!(
+        json.contains(r#""\u009b2J\u007f\u202e\udb40\udc41é\"\\""#),
+        "{json}"
+    );
+    assert_eq!(read(&json), event);
+}
+
+/// Check that a profile which seems to be from the future, since the clock was set back, has no
+/// age, rather than centuries of it.
+#[test]
+fn profile_from_the_future() {
+    let bytes = Record::default().bytes();
+    let view = bytes.len() - wire::CALL_EVENT_SIZE + 24 + 64;
+    let age = |created: i64| {
+        let mut bytes = bytes.clone();
+        // Behind the key and five counts.
+        bytes[view + 72..][..8].copy_from_slice(&created.to_ne_bytes());
+        let decoded = decode(&bytes, &clock(), 0).unwrap();
+        decoded.event.profile().unwrap().age
+    };
+    let now = Record::default().event().context().unwrap().boot;
+    assert_eq!(age(0), now);
+    assert_eq!(age(-5), now + Duration::from_nanos(5));
+    assert_eq!(age(1 << 60), Duration::ZERO);
 }
 
 /// Check that the promised example is read, with fields that nobody knows yet.
@@ -466,7 +509,10 @@ fn not_utf8() {
         json.contains("/tmp/\u{fffd}") && json.contains(r#""marks":["exe_lossy"]"#),
         "{json}"
     );
-    assert!(json.ends_with(r#""marks":["comm_lossy"]}"#), "{json}");
+    assert!(
+        json.contains(r#","marks":["comm_lossy"],"confidence""#),
+        "{json}"
+    );
 }
 
 /// Check the line that wakes somebody up.

@@ -1,4 +1,4 @@
-//! The records of the ring buffer, as `include/ebph/wire.h` lays them out.
+//! The records of the ring buffer, as `include/ebph/events.h` lays them out.
 //!
 //! Read field by field: no unsafe code, and no layout that compiler or padding could change.
 
@@ -10,9 +10,9 @@ pub(super) const PATH: usize = 256;
 pub(super) const SYMBOL_NONE: u16 = 0xffff;
 
 /// Size of `struct ebph_event`.
-pub(super) const EVENT_SIZE: usize = 696;
+pub(super) const EVENT_SIZE: usize = 712;
 /// Size of `struct ebph_call_event`.
-pub(super) const CALL_EVENT_SIZE: usize = 736;
+pub(super) const CALL_EVENT_SIZE: usize = 752;
 
 // enum ebph_event_flag
 pub(super) const BY_COMMAND: u32 = 1;
@@ -25,6 +25,26 @@ pub(super) const CAUSE_ROWS: u32 = 64;
 pub(super) const NO_PROFILE: u32 = 128;
 pub(super) const REPLACED: u32 = 256;
 pub(super) const RETURNED: u32 = 512;
+pub(super) const SURROUNDED: u32 = 1024;
+
+/// Size of `struct ebph_circumstances`, behind which its texts are.
+pub(super) const CIRCUMSTANCES_SIZE: usize = 384;
+pub(super) const ANCESTORS: usize = 8;
+pub(super) const TEXTS: usize = 16;
+
+// enum ebph_text_of
+pub(super) const TEXT_EXE: usize = 0;
+pub(super) const TEXT_CWD: usize = 1;
+pub(super) const TEXT_ARGS: usize = 2;
+pub(super) const TEXT_CGROUP: usize = 3;
+pub(super) const TEXT_ANCESTOR: usize = 4;
+
+// enum ebph_known
+pub(super) const KNOWN_ANCESTORS: u32 = 1 << 16;
+pub(super) const KNOWN_LOGIN: u32 = 1 << 18;
+pub(super) const KNOWN_CAPABILITIES: u32 = 1 << 19;
+pub(super) const KNOWN_DELETED: u32 = 1 << 20;
+pub(super) const KNOWN_REDACTED: u32 = 1 << 21;
 
 // enum ebph_profile_flag
 pub(super) const PROFILE_SCRIPT: u32 = 1;
@@ -39,6 +59,11 @@ pub(super) struct Cursor<'a>(&'a [u8]);
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
+    }
+
+    /// Everything that is left.
+    pub(super) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
     }
 
     fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
@@ -128,6 +153,8 @@ pub(super) struct View {
     pub(super) anomalies: u64,
     pub(super) normal_time: u64,
     pub(super) created: u64,
+    pub(super) basis: u64,
+    pub(super) execs: u64,
     pub(super) state: u32,
     pub(super) flags: u32,
 }
@@ -144,6 +171,8 @@ impl View {
             anomalies: from.u64()?,
             normal_time: from.u64()?,
             created: from.u64()?,
+            basis: from.u64()?,
+            execs: from.u64()?,
             state: from.u32()?,
             flags: from.u32()?,
         };
@@ -200,11 +229,77 @@ impl CallView {
     }
 }
 
+/// `struct ebph_ancestor`
+pub(super) struct Ancestor<'a> {
+    pub(super) start: u64,
+    pub(super) pid: u32,
+    pub(super) uid: u32,
+    pub(super) comm: &'a [u8; COMM],
+}
+
+/// `struct ebph_circumstances`
+pub(super) struct Surroundings<'a> {
+    pub(super) known: u32,
+    pub(super) cut: u32,
+    pub(super) capabilities: u64,
+    pub(super) login_uid: u32,
+    pub(super) session: u32,
+    pub(super) pid_inside: u32,
+    /// Of pids, mounts, network, users, names, messages, cgroups.
+    pub(super) namespaces: [u32; 7],
+    pub(super) ancestors: u32,
+    pub(super) texts: u32,
+    /// Where each text is, and how long.
+    pub(super) text: [(u16, u16); TEXTS],
+    pub(super) ancestor: Vec<Ancestor<'a>>,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(super) fn read(from: &mut Cursor<'a>) -> Option<Self> {
+        let (known, cut, capabilities) = (from.u32()?, from.u32()?, from.u64()?);
+        let (login_uid, session, pid_inside) = (from.u32()?, from.u32()?, from.u32()?);
+        let mut namespaces = [0; 7];
+        for namespace in &mut namespaces {
+            *namespace = from.u32()?;
+        }
+        let (ancestors, texts) = (from.u32()?, from.u32()?);
+        let mut text = [(0, 0); TEXTS];
+        for text in &mut text {
+            *text = (from.u16()?, from.u16()?);
+        }
+        let mut ancestor = Vec::with_capacity(ANCESTORS);
+        for _ in 0..ANCESTORS {
+            ancestor.push(Ancestor {
+                start: from.u64()?,
+                pid: from.u32()?,
+                uid: from.u32()?,
+                comm: from.take()?,
+            });
+        }
+        Some(Self {
+            known,
+            cut,
+            capabilities,
+            login_uid,
+            session,
+            pid_inside,
+            namespaces,
+            ancestors,
+            texts,
+            text,
+            ancestor,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HEADER: &str = include_str!("../../include/ebph/wire.h");
+    const HEADER: &str = concat!(
+        include_str!("../../include/ebph/wire.h"),
+        include_str!("../../include/ebph/events.h")
+    );
 
     /// Finds `name = number` in the C header.
     fn constant(name: &str) -> u64 {
@@ -212,10 +307,13 @@ mod tests {
             let (left, right) = line.trim().split_once(" = ")?;
             (left == name).then(|| right.split(',').next())?
         });
-        let text = found.unwrap_or_else(|| panic!("{name} is not in wire.h"));
+        let text = found.unwrap_or_else(|| panic!("{name} is in neither header"));
         match text.strip_prefix("0x") {
             Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).unwrap(),
-            None => text.parse().unwrap(),
+            None => match text.split_once(" << ") {
+                Some((one, by)) => one.parse::<u64>().unwrap() << by.parse::<u32>().unwrap(),
+                None => text.parse().unwrap(),
+            },
         }
     }
 
@@ -235,6 +333,19 @@ mod tests {
             ("EBPH_CAUSE_SLOTS", CAUSE_SLOTS.into()),
             ("EBPH_CAUSE_ROWS", CAUSE_ROWS.into()),
             ("EBPH_NO_PROFILE", NO_PROFILE.into()),
+            ("EBPH_SURROUNDED", SURROUNDED.into()),
+            ("EBPH_ANCESTORS", ANCESTORS as u64),
+            ("EBPH_TEXTS", TEXTS as u64),
+            ("EBPH_TEXT_EXE", TEXT_EXE as u64),
+            ("EBPH_TEXT_CWD", TEXT_CWD as u64),
+            ("EBPH_TEXT_ARGS", TEXT_ARGS as u64),
+            ("EBPH_TEXT_CGROUP", TEXT_CGROUP as u64),
+            ("EBPH_TEXT_ANCESTOR", TEXT_ANCESTOR as u64),
+            ("EBPH_KNOWN_ANCESTORS", KNOWN_ANCESTORS.into()),
+            ("EBPH_KNOWN_LOGIN", KNOWN_LOGIN.into()),
+            ("EBPH_KNOWN_CAPABILITIES", KNOWN_CAPABILITIES.into()),
+            ("EBPH_KNOWN_DELETED", KNOWN_DELETED.into()),
+            ("EBPH_KNOWN_REDACTED", KNOWN_REDACTED.into()),
             ("EBPH_PROFILE_SCRIPT", PROFILE_SCRIPT.into()),
             ("EBPH_PROFILE_NO_PATH", PROFILE_NO_PATH.into()),
             ("EBPH_PROFILE_EXE_TRUNCATED", PROFILE_EXE_TRUNCATED.into()),
@@ -269,7 +380,7 @@ mod tests {
     /// Check that the C header has the members that are read here, in the order they are read.
     #[test]
     fn layout() {
-        let expected: [(&str, &[&str]); 7] = [
+        let expected: [(&str, &[&str]); 10] = [
             (
                 "ebph_event_header",
                 &[
@@ -316,6 +427,8 @@ mod tests {
                     "__u64 anomalies",
                     "__u64 normal_time",
                     "__u64 created",
+                    "__u64 basis",
+                    "__u64 execs",
                     "__u32 state",
                     "__u32 flags",
                     "__u32 slot",
@@ -337,6 +450,38 @@ mod tests {
                     "__u32 max_lfc",
                     "__u32 pad",
                     "__u64 suppressed",
+                ],
+            ),
+            ("ebph_text", &["__u16 at", "__u16 length"]),
+            (
+                "ebph_ancestor",
+                &[
+                    "__u64 start",
+                    "__u32 pid",
+                    "__u32 uid",
+                    "__u8 comm[EBPH_COMM]",
+                ],
+            ),
+            (
+                "ebph_circumstances",
+                &[
+                    "__u32 known",
+                    "__u32 cut",
+                    "__u64 capabilities",
+                    "__u32 login_uid",
+                    "__u32 session",
+                    "__u32 pid_inside",
+                    "__u32 ns_pid",
+                    "__u32 ns_mnt",
+                    "__u32 ns_net",
+                    "__u32 ns_user",
+                    "__u32 ns_uts",
+                    "__u32 ns_ipc",
+                    "__u32 ns_cgroup",
+                    "__u32 ancestors",
+                    "__u32 texts",
+                    "struct ebph_text text[EBPH_TEXTS]",
+                    "struct ebph_ancestor ancestor[EBPH_ANCESTORS]",
                 ],
             ),
             (
@@ -370,12 +515,17 @@ mod tests {
         Actor::read(&mut from).unwrap();
         assert_eq!(took(&from), 64);
         View::read(&mut from).unwrap();
-        assert_eq!(took(&from), 96);
+        assert_eq!(took(&from), 112);
         Names::read(&mut from).unwrap();
         assert_eq!(took(&from), 512);
         assert_eq!(from.0.len(), CALL_EVENT_SIZE - EVENT_SIZE);
         CallView::read(&mut from).unwrap();
         assert_eq!(took(&from), 40);
         assert!(CallView::read(&mut from).is_none());
+
+        let bytes = [0; CIRCUMSTANCES_SIZE];
+        let mut from = Cursor::new(&bytes);
+        Surroundings::read(&mut from).unwrap();
+        assert!(from.rest().is_empty());
     }
 }

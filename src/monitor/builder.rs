@@ -13,12 +13,13 @@ use crate::limits::Limits;
 use crate::loader::{self, Sizes};
 use crate::monitor::Monitor;
 use crate::monitor::keeper::{self, Keeper};
+use crate::monitor::late::Late;
 use crate::monitor::receiver::Subscriber;
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
 use crate::monitor::worker::{self, Hub, Worker};
 use crate::plan::{self, EntryHook, Hook, Options, Partition, ScopeKind};
-use crate::preflight::{self, Preflight};
+use crate::preflight::{self, Essentials};
 use crate::snapshot;
 use crate::store::Store;
 
@@ -67,9 +68,10 @@ pub struct MonitorBuilder {
     ring_bytes: u32,
     channel_capacity: usize,
     events: EventMask,
-    handlers: Vec<Box<dyn EventHandler>>,
+    handlers: Vec<(Option<String>, Box<dyn EventHandler>)>,
     profile_dir: Option<PathBuf>,
     save_interval: Duration,
+    redact_args: bool,
 }
 
 impl std::fmt::Debug for MonitorBuilder {
@@ -98,6 +100,7 @@ impl Default for MonitorBuilder {
             handlers: Vec::new(),
             profile_dir: None,
             save_interval: SAVE_INTERVAL,
+            redact_args: false,
         }
     }
 }
@@ -146,6 +149,21 @@ impl MonitorBuilder {
         self
     }
 
+    /// Sets how many repeated anomalies a second a thread reports; 5 by default.
+    #[must_use]
+    pub fn thread_report_rate(mut self, reports: u64) -> Self {
+        self.limits.thread_report_rate = reports;
+        self
+    }
+
+    /// Sets whether the arguments of programs are left out of what is reported: the kernel's part
+    /// does not even read them. They may hold passwords. Off by default.
+    #[must_use]
+    pub fn redact_args(mut self, redact: bool) -> Self {
+        self.redact_args = redact;
+        self
+    }
+
     /// Sets what profiles are divided by, besides the executable.
     #[must_use]
     pub fn partition(mut self, partition: Partition) -> Self {
@@ -183,14 +201,15 @@ impl MonitorBuilder {
     }
 
     /// Sets the size of the buffer between kernel and monitor, a power of two; 4 MiB by default,
-    /// which holds about 5,500 events.
+    /// which holds about 5,500 events, or 2,500 alerts with what surrounds them.
     #[must_use]
     pub fn ring_bytes(mut self, bytes: u32) -> Self {
         self.ring_bytes = bytes;
         self
     }
 
-    /// Sets how many events wait for each receiver and handler; 8192 by default.
+    /// Sets how many events wait for each receiver and handler; 8192 by default. One that is told
+    /// of losses has room for at least 3: the words of what was lost, and an event after them.
     #[must_use]
     pub fn channel_capacity(mut self, events: usize) -> Self {
         self.channel_capacity = events;
@@ -209,7 +228,15 @@ impl MonitorBuilder {
     /// Adds a handler, which has a thread of its own and sees every event from the start on.
     #[must_use]
     pub fn handler(mut self, handler: impl EventHandler) -> Self {
-        self.handlers.push(Box::new(handler));
+        self.handlers.push((None, Box::new(handler)));
+        self
+    }
+
+    /// Adds a handler as [`handler`](Self::handler) does, under a name by which
+    /// [`Stats::receivers`](crate::Stats::receivers) lists it.
+    #[must_use]
+    pub fn named_handler(mut self, name: impl Into<String>, handler: impl EventHandler) -> Self {
+        self.handlers.push((Some(name.into()), Box::new(handler)));
         self
     }
 
@@ -260,15 +287,16 @@ impl MonitorBuilder {
     pub fn start(self) -> Result<Monitor> {
         self.validate()?;
         let scope = self.resolve_scope()?;
-        let preflight = Preflight::run();
-        preflight.require_bpf()?;
+        let essentials = Essentials::gather();
+        essentials.require_bpf()?;
         let plan = plan::plan(
-            preflight.facts(),
+            essentials.kernel(),
             &Options {
                 scope,
                 partition: self.partition,
                 scripts: self.scripts,
                 hook: self.hook,
+                redact_args: self.redact_args,
             },
         )?;
         if plan.hook == Hook::Tracepoint {
@@ -284,8 +312,9 @@ impl MonitorBuilder {
         // Receivers first, so that the first event finds them.
         let hub = Arc::new(Hub::default());
         let mut handlers = Vec::new();
-        for handler in self.handlers {
-            let (subscriber, events) = Subscriber::events(self.channel_capacity, self.events);
+        for (name, handler) in self.handlers {
+            let (subscriber, events) =
+                Subscriber::handler(name, self.channel_capacity, self.events);
             hub.subscribe(subscriber);
             handlers.push((handler, events));
         }
@@ -308,6 +337,7 @@ impl MonitorBuilder {
             hub: Arc::clone(&hub),
             stop: Arc::clone(&stop),
             keeper: Arc::clone(&keeper),
+            late: Late::new(self.redact_args),
         };
         let mut monitor = Monitor {
             live,

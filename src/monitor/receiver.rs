@@ -1,16 +1,23 @@
 //! The receiving ends: each gets every event, and loses only what it is too slow for.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod sender;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel as channel;
 
 use crate::error::Result;
-use crate::event::{Anomaly, Event, EventKind, EventMask, LossPlace, Lost};
+use crate::event::{Anomaly, Event, LossPlace, Lost};
 use crate::monitor::signal::Signal;
+use crate::stats::{ReceiverKind, ReceiverStats};
+
+pub(crate) use sender::Subscriber;
 
 /// A receiver of all events, see [`Monitor::events`](crate::Monitor::events).
 pub type Events = Receiver<Event>;
@@ -19,29 +26,86 @@ pub type Events = Receiver<Event>;
 pub type Anomalies = Receiver<Anomaly>;
 
 /// What a receiver and its sender both count.
-#[derive(Debug, Default)]
-struct Tally {
+#[derive(Debug)]
+pub(crate) struct Tally {
+    kind: ReceiverKind,
+    name: OnceLock<String>,
+    capacity: usize,
     delivered: AtomicU64,
     lost: AtomicU64,
+    /// Events of the monitor's own that were lost.
+    lost_notices: AtomicU64,
+    /// Whatever went into the queue, and came out of it.
+    put: AtomicU64,
+    taken: AtomicU64,
+    /// The receiver was dropped.
+    gone: AtomicBool,
     /// At the end: losses that no room was left to tell of, in the ring and in the queue.
     untold: [AtomicU64; PLACES.len()],
+}
+
+impl Tally {
+    fn new(kind: ReceiverKind, name: Option<String>, capacity: usize) -> Self {
+        Self {
+            kind,
+            name: name.map(OnceLock::from).unwrap_or_default(),
+            capacity,
+            delivered: AtomicU64::default(),
+            lost: AtomicU64::default(),
+            lost_notices: AtomicU64::default(),
+            put: AtomicU64::default(),
+            taken: AtomicU64::default(),
+            gone: AtomicBool::default(),
+            untold: Default::default(),
+        }
+    }
+
+    /// Tells whether nobody is there to receive any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Returns what the receiver got and lost, and what waits for it.
+    pub(crate) fn stats(&self) -> ReceiverStats {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let waiting = match self.is_gone() {
+            true => 0,
+            // Something may be taken before it is counted as put.
+            false => self.put.load(Ordering::Relaxed).saturating_sub(taken),
+        };
+        ReceiverStats {
+            kind: self.kind,
+            name: self.name.get().cloned(),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+            lost_notices: self.lost_notices.load(Ordering::Relaxed),
+            waiting,
+            capacity: self.capacity as u64,
+        }
+    }
 }
 
 const PLACES: [LossPlace; 2] = [LossPlace::Ring, LossPlace::Channel];
 
 /// What a receiver can receive.
 trait Item: Sized {
+    const KIND: ReceiverKind;
+
     /// Says that events were lost, if it can be said.
     fn lost(count: u64, place: LossPlace) -> Option<Self>;
 }
 
 impl Item for Event {
+    const KIND: ReceiverKind = ReceiverKind::Events;
+
     fn lost(count: u64, place: LossPlace) -> Option<Self> {
         Some(Self::Lost(Lost::now(count, place)))
     }
 }
 
 impl Item for Anomaly {
+    const KIND: ReceiverKind = ReceiverKind::Anomalies;
+
     fn lost(_: u64, _: LossPlace) -> Option<Self> {
         None
     }
@@ -51,8 +115,39 @@ impl Item for Anomaly {
 ///
 /// It goes on after the monitor has stopped until its queue is empty; then it ends. Its file
 /// ([`AsFd`]) is readable while something waits, or when the monitor has stopped, and fits any
-/// reactor that is told of levels, not edges: on a readable file, call
-/// [`try_recv`](Self::try_recv) until it says [`Empty`](TryRecvError::Empty).
+/// reactor: on a readable file, call [`try_recv`](Self::try_recv) until it says
+/// [`Empty`](TryRecvError::Empty), or [`Disconnected`](TryRecvError::Disconnected) at the end. A
+/// reactor that is told of levels, as poll(2) is, may also take one at a time. One that is told of
+/// edges must go on to the `Empty`: this is what makes the file unreadable, and the next event
+/// readable once more.
+///
+/// # Examples
+///
+/// In tokio, with the receiver in an `AsyncFd`, `Empty` is what it knows as `WouldBlock`
+/// (`examples/tokio.rs` is a whole program):
+///
+/// ```
+/// use std::io;
+/// use std::sync::mpsc::TryRecvError;
+///
+/// use ebph::Receiver;
+/// use tokio::io::unix::AsyncFd;
+///
+/// /// Waits for the next one; `None` when the monitor has stopped.
+/// async fn next<T>(receiver: &AsyncFd<Receiver<T>>) -> io::Result<Option<T>> {
+///     loop {
+///         let mut ready = receiver.readable().await?;
+///         let next = ready.try_io(|receiver| match receiver.get_ref().try_recv() {
+///             Ok(item) => Ok(Some(item)),
+///             Err(TryRecvError::Disconnected) => Ok(None),
+///             Err(TryRecvError::Empty) => Err(io::ErrorKind::WouldBlock.into()),
+///         });
+///         if let Ok(next) = next {
+///             return next;
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Receiver<T> {
     queue: channel::Receiver<T>,
@@ -62,6 +157,22 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
+    /// Gives it a name, by which [`Stats::receivers`](crate::Stats::receivers) lists it; the first
+    /// one stays.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        // SANITY: a name that is there already stays, as said.
+        let _first_stays = self.tally.name.set(name.into());
+        self
+    }
+
+    /// Counts what came out of the queue.
+    fn took<E>(&self, next: Result<T, E>) -> Result<T, E> {
+        next.inspect(|_| {
+            self.tally.taken.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
     /// After the end: what the full queue had no room to tell.
     fn last_word(&self) -> Option<T> {
         PLACES
@@ -79,8 +190,7 @@ impl<T> Receiver<T> {
     ///
     /// [`RecvError`] when the monitor has stopped and the queue is empty.
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.queue
-            .recv()
+        self.took(self.queue.recv())
             .or_else(|_| self.last_word().ok_or(RecvError))
     }
 
@@ -99,7 +209,7 @@ impl<T> Receiver<T> {
                 self.signal.raise_again();
             }
         }
-        next.or_else(|error| match error {
+        self.took(next).or_else(|error| match error {
             channel::TryRecvError::Empty => Err(TryRecvError::Empty),
             channel::TryRecvError::Disconnected => {
                 self.last_word().ok_or(TryRecvError::Disconnected)
@@ -114,8 +224,7 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError::Timeout`] when nothing came in time,
     /// [`RecvTimeoutError::Disconnected`] when nothing ever will.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.queue
-            .recv_timeout(timeout)
+        self.took(self.queue.recv_timeout(timeout))
             .or_else(|error| match error {
                 channel::RecvTimeoutError::Timeout => Err(RecvTimeoutError::Timeout),
                 channel::RecvTimeoutError::Disconnected => {
@@ -129,9 +238,15 @@ impl<T> Receiver<T> {
         std::iter::from_fn(|| self.recv().ok())
     }
 
-    /// Returns how many this receiver has lost because its queue was full.
+    /// Returns how many events this receiver has lost because its queue was full.
     pub fn lost(&self) -> u64 {
         self.tally.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.tally.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -152,171 +267,10 @@ impl<T> AsFd for Receiver<T> {
     }
 }
 
-/// What a queue takes of an event.
-trait Queue: Send {
-    /// Puts it in; false if there is no room, `None` if nobody is there to receive.
-    fn put(&self, event: Event) -> Option<bool>;
-}
-
-impl Queue for channel::Sender<Event> {
-    fn put(&self, event: Event) -> Option<bool> {
-        answer(self.try_send(event))
-    }
-}
-
-impl Queue for channel::Sender<Anomaly> {
-    fn put(&self, event: Event) -> Option<bool> {
-        match event {
-            Event::Anomaly(anomaly) => answer(self.try_send(*anomaly)),
-            // Losses are told by the next anomaly's `lost_before`.
-            _ => Some(true),
-        }
-    }
-}
-
-fn answer<T>(result: std::result::Result<(), channel::TrySendError<T>>) -> Option<bool> {
-    match result {
-        Ok(()) => Some(true),
-        Err(channel::TrySendError::Full(_)) => Some(false),
-        Err(channel::TrySendError::Disconnected(_)) => None,
-    }
-}
-
-/// The sending end of one receiver.
-pub(crate) struct Subscriber {
-    queue: Box<dyn Queue>,
-    signal: Arc<Signal>,
-    tally: Arc<Tally>,
-    wanted: EventMask,
-    /// Losses that the receiver has not been told of, in the ring and in the queue.
-    untold: [u64; PLACES.len()],
-    /// Losses anywhere since the last anomaly it got.
-    since_anomaly: u64,
-}
-
-impl std::fmt::Debug for Subscriber {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscriber")
-            .field("wanted", &self.wanted)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Subscriber {
-    /// Makes both ends of a queue for all events of some kinds.
-    pub(crate) fn events(capacity: usize, wanted: EventMask) -> (Self, Events) {
-        Self::pair(capacity, wanted)
-    }
-
-    /// Makes both ends of a queue for anomalies alone.
-    pub(crate) fn anomalies(capacity: usize) -> (Self, Anomalies) {
-        Self::pair(capacity, EventMask::NONE.with(EventKind::Anomaly))
-    }
-
-    fn pair<T: Item>(capacity: usize, wanted: EventMask) -> (Self, Receiver<T>)
-    where
-        channel::Sender<T>: Queue + 'static,
-    {
-        let (sender, queue) = channel::bounded(capacity);
-        let signal = Arc::new(Signal::new());
-        let tally = Arc::new(Tally::default());
-        let subscriber = Self {
-            queue: Box::new(sender),
-            signal: Arc::clone(&signal),
-            tally: Arc::clone(&tally),
-            wanted,
-            untold: [0; PLACES.len()],
-            since_anomaly: 0,
-        };
-        let receiver = Receiver {
-            queue,
-            signal,
-            tally,
-            last_word: T::lost,
-        };
-        (subscriber, receiver)
-    }
-
-    /// Hands an event over, or counts it as lost; false if the receiver is gone.
-    pub(crate) fn deliver(&mut self, event: &Event) -> bool {
-        if !self.wanted.contains(event.kind()) {
-            return true;
-        }
-        let mut event = event.clone();
-        if let Event::Anomaly(anomaly) = &mut event {
-            anomaly.context.lost_before = self.since_anomaly;
-        }
-        let kind = event.kind();
-        // An event must not overtake the word of the gap before it.
-        let taken = match self.tell_losses() {
-            Some(true) => self.queue.put(event),
-            other => other,
-        };
-        let counted = kind != EventKind::Warning;
-        match taken {
-            Some(true) if counted => {
-                self.tally.delivered.fetch_add(1, Ordering::Relaxed);
-                if kind == EventKind::Anomaly {
-                    self.since_anomaly = 0;
-                }
-            }
-            Some(false) => {
-                // A warning that is lost is told of as well, but is no event of the kernel's.
-                self.untold[1] += 1;
-                if counted {
-                    self.since_anomaly += 1;
-                    self.tally.lost.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            _ => {}
-        }
-        self.signal.raise();
-        taken.is_some()
-    }
-
-    /// Notes events that never reached user space, and says so if there is room.
-    pub(crate) fn lost_in_ring(&mut self, count: u64) {
-        self.untold[0] += count;
-        self.since_anomaly += count;
-        self.tell_losses();
-        self.signal.raise();
-    }
-
-    /// Puts the word of losses into the queue; false if there was no room for it.
-    fn tell_losses(&mut self) -> Option<bool> {
-        if !self.wanted.contains(EventKind::Lost) {
-            return Some(true);
-        }
-        for (place, count) in PLACES.into_iter().zip(&mut self.untold) {
-            if *count > 0 {
-                match self.queue.put(Event::Lost(Lost::now(*count, place))) {
-                    Some(true) => *count = 0,
-                    other => return other,
-                }
-            }
-        }
-        Some(true)
-    }
-
-    /// Returns how many events of the kernel it got, and how many of them it lost.
-    pub(crate) fn tally(&self) -> (u64, u64) {
-        (
-            self.tally.delivered.load(Ordering::Relaxed),
-            self.tally.lost.load(Ordering::Relaxed),
-        )
-    }
-}
-
-impl Drop for Subscriber {
-    /// The end is something to see as well, and the receiver's to tell what is still untold.
-    fn drop(&mut self) {
-        if self.wanted.contains(EventKind::Lost) {
-            for (to, count) in self.tally.untold.iter().zip(self.untold) {
-                to.store(count, Ordering::Relaxed);
-            }
-        }
-        // The queue must be gone before the file says so.
-        self.queue = Box::new(channel::bounded::<Event>(0).0);
-        self.signal.raise_again();
+/// As [`AsFd`], for reactors that ask for a number: tokio's `AsyncFd` does. It is the same one, and
+/// open, for as long as the receiver lives; it is not to be closed.
+impl<T> AsRawFd for Receiver<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }

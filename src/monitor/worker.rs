@@ -14,10 +14,11 @@ use crate::event::decode::decode;
 use crate::event::{Event, EventHandler, Warning, WarningKind};
 use crate::loader;
 use crate::monitor::keeper::Keeper;
-use crate::monitor::receiver::{Events, Subscriber};
+use crate::monitor::late::Late;
+use crate::monitor::receiver::{Events, Subscriber, Tally};
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
-use crate::stats::EventStats;
+use crate::stats::{EventStats, ReceiverStats};
 
 /// Records taken in one go, between looks at the request to stop.
 const BATCH: usize = 256;
@@ -37,9 +38,28 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct Subscribers {
     list: Vec<Subscriber>,
+    /// Those that were there at the end.
+    ended: Vec<Arc<Tally>>,
     /// What receivers that are gone had got and lost.
     past: (u64, u64),
     closed: bool,
+}
+
+impl Subscribers {
+    /// Forgets the receivers that were dropped, but for their counts.
+    fn retire(&mut self) {
+        let Self { list, past, .. } = self;
+        list.retain(|subscriber| {
+            let tally = subscriber.tally();
+            let there = !tally.is_gone();
+            if !there {
+                let had = tally.stats();
+                past.0 += had.delivered;
+                past.1 += had.lost;
+            }
+            there
+        });
+    }
 }
 
 impl Hub {
@@ -53,6 +73,8 @@ impl Hub {
     /// Adds a receiver; after the end it is closed at once.
     pub(crate) fn subscribe(&self, subscriber: Subscriber) {
         let mut subscribers = self.lock();
+        // Those who want no event that comes would never be found to be gone.
+        subscribers.retire();
         if !subscribers.closed {
             subscribers.list.push(subscriber);
         }
@@ -60,23 +82,21 @@ impl Hub {
 
     pub(crate) fn deliver(&self, event: &Event) {
         let mut subscribers = self.lock();
-        let Subscribers { list, past, .. } = &mut *subscribers;
-        list.retain_mut(|subscriber| {
-            let there = subscriber.deliver(event);
-            if !there {
-                let (delivered, lost) = subscriber.tally();
-                past.0 += delivered;
-                past.1 += lost;
-            }
-            there
-        });
+        let mut all_there = true;
+        for subscriber in &mut subscribers.list {
+            all_there &= subscriber.deliver(event);
+        }
+        if !all_there {
+            subscribers.retire();
+        }
     }
 
     /// Hands one record of the ring on, or says that it cannot be understood.
-    fn take(&self, record: &[u8], clock: &Clock, lost_seen: &mut u64) {
+    fn take(&self, record: &[u8], clock: &Clock, late: &Late, lost_seen: &mut u64) {
         self.taken.fetch_add(1, Ordering::Relaxed);
         match decode(record, clock, *lost_seen) {
-            Ok(decoded) => {
+            Ok(mut decoded) => {
+                late.complete(&mut decoded.event);
                 self.note_losses(lost_seen, decoded.lost);
                 self.deliver(&decoded.event);
             }
@@ -89,12 +109,12 @@ impl Hub {
     }
 
     /// Says that the kernel found the ring full, where the gap is.
-    fn note_losses(&self, seen: &mut u64, now: u64) {
-        if let Some(count) = now.checked_sub(*seen).filter(|count| *count > 0) {
-            *seen = now;
+    pub(crate) fn note_losses(&self, seen: &mut u64, now: u64) {
+        if now > *seen {
             for subscriber in &mut self.lock().list {
-                subscriber.lost_in_ring(count);
+                subscriber.lost_in_ring(*seen, now);
             }
+            *seen = now;
         }
     }
 
@@ -106,25 +126,33 @@ impl Hub {
     pub(crate) fn close(&self) {
         let mut subscribers = self.lock();
         subscribers.closed = true;
+        subscribers.retire();
         let list = std::mem::take(&mut subscribers.list);
-        for subscriber in list {
-            let (delivered, lost) = subscriber.tally();
-            subscribers.past.0 += delivered;
-            subscribers.past.1 += lost;
-        }
+        let ended = list.iter().map(|one| Arc::clone(one.tally()));
+        subscribers.ended.extend(ended);
     }
 
-    /// Says what became of the events, over all receivers there ever were.
-    pub(crate) fn count(&self, events: &mut EventStats) {
+    /// Says what became of the events, over all receivers there ever were; returns those that are
+    /// there, and at the end those that were.
+    pub(crate) fn count(&self, events: &mut EventStats) -> Vec<ReceiverStats> {
         let subscribers = self.lock();
-        (events.delivered, events.lost_in_channels) = subscribers
-            .list
-            .iter()
-            .map(Subscriber::tally)
-            .fold(subscribers.past, |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let (mut delivered, mut lost) = subscribers.past;
+        let mut receivers = Vec::new();
+        let there = subscribers.list.iter().map(Subscriber::tally);
+        for tally in there.chain(&subscribers.ended) {
+            let one = tally.stats();
+            delivered += one.delivered;
+            lost += one.lost;
+            if subscribers.closed || !tally.is_gone() {
+                receivers.push(one);
+            }
+        }
+        events.delivered = delivered;
+        events.lost_in_channels = lost;
         events.read = self.taken.load(Ordering::Relaxed);
         events.undecodable = self.undecodable.load(Ordering::Relaxed);
         events.handler_panics = self.panics.load(Ordering::Relaxed);
+        receivers
     }
 }
 
@@ -135,6 +163,7 @@ pub(crate) struct Worker {
     pub hub: Arc<Hub>,
     pub stop: Arc<Signal>,
     pub keeper: Arc<Keeper>,
+    pub late: Late,
 }
 
 impl Worker {
@@ -187,7 +216,7 @@ impl Worker {
         let records = self.events.take(BATCH);
         let clock = Clock::now();
         for record in &records {
-            self.hub.take(record, &clock, lost_seen);
+            self.hub.take(record, &clock, &self.late, lost_seen);
         }
         if !records.is_empty() {
             self.keeper.nudge();
@@ -243,7 +272,7 @@ mod tests {
         hub.subscribe(subscriber);
         let mut lost = 0;
         for record in [&b""[..], &[0; 7], &[0xff; 736]] {
-            hub.take(record, &Clock::now(), &mut lost);
+            hub.take(record, &Clock::now(), &Late::new(false), &mut lost);
         }
         hub.close();
         let mut stats = EventStats::default();
@@ -260,14 +289,34 @@ mod tests {
         }
     }
 
+    /// Check that receivers that come and go leave nothing behind, though no event comes.
+    #[test]
+    fn passers_by() {
+        let hub = Hub::default();
+        let (first, events) = Subscriber::events(4, EventMask::default());
+        hub.subscribe(first);
+        hub.warn(WarningKind::Contention, 1);
+        for _ in 0..100 {
+            let (subscriber, anomalies) = Subscriber::anomalies(4);
+            hub.subscribe(subscriber);
+            drop(anomalies);
+        }
+        assert!(hub.lock().list.len() < 4);
+        drop(events);
+        hub.close();
+        assert!(hub.count(&mut EventStats::default()).is_empty());
+    }
+
     /// Check that a gap is told of where it is, also when the queue was full meanwhile.
     #[test]
     fn gaps() {
         let hub = Hub::default();
-        let (subscriber, events) = Subscriber::events(1, EventMask::default());
+        let (subscriber, events) = Subscriber::events(3, EventMask::default());
         hub.subscribe(subscriber);
         let mut seen = 0;
-        hub.warn(WarningKind::Contention, 1);
+        for _ in 0..3 {
+            hub.warn(WarningKind::Contention, 1);
+        }
         hub.note_losses(&mut seen, 5);
         hub.note_losses(&mut seen, 5);
         hub.note_losses(&mut seen, 7);

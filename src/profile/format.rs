@@ -197,6 +197,10 @@ struct Counts {
     unlearnt: u64,
     execs: u64,
     processes_ended: u64,
+    #[serde(default)]
+    basis: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    basis_over: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -111,6 +111,8 @@ impl Profile {
             unlearnt: ours.unlearnt.saturating_add(theirs.unlearnt),
             execs: ours.execs.saturating_add(theirs.execs),
             processes_ended: ours.processes_ended.saturating_add(theirs.processes_ended),
+            basis: ours.basis.saturating_add(theirs.basis),
+            basis_over: ours.basis_over || theirs.basis_over,
             created_ns: created,
             last_exec_ns: last_exec,
             rows_held: planes.rows_held(),
@@ -154,6 +156,7 @@ impl Profile {
         sum(&mut parts.unlearnt, later.parts.unlearnt);
         sum(&mut parts.execs, later.parts.execs);
         sum(&mut parts.processes_ended, later.parts.processes_ended);
+        sum(&mut parts.basis, later.parts.basis);
         parts.last_exec_ns = later.parts.last_exec_ns;
         parts.state_word |= later.parts.state_word & STATE_INCOMPLETE;
         if novel {

@@ -21,6 +21,8 @@ pub(super) fn parts() -> ProfileParts {
         unlearnt: 0,
         execs: 1,
         processes_ended: 1,
+        basis: 40,
+        basis_over: false,
         last_exec_ns: 0,
         created_ns: 3,
         rows_held: 2,

@@ -39,7 +39,8 @@ impl Watch {
         let limits = Limits::default()
             .anomaly_limit(u64::MAX)
             .tolerize_limit(128)
-            .report_rate(1_000_000);
+            .report_rate(1_000_000)
+            .thread_report_rate(1_000_000);
         let monitor = Monitor::builder()
             .scope(stage.scope())
             .limits(limits)

@@ -202,6 +202,7 @@ fn profile_differs(ours: &Profile, theirs: &Profile) -> Option<String> {
         normal_time,
         execs,
         processes_ended,
+        basis,
         unlearnt,
         rows
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::syscall::Symbol;
 
-use super::super::{Did, Verdict};
+use super::super::{Command, Did, Verdict};
 use super::{Rig, SP, key};
 
 /// Calls of one kind, one after the other, until all distances are learnt.
@@ -214,6 +214,28 @@ fn floors() {
     }
     assert_eq!(rig.profile().processes_ended(), 2);
     assert!(rig.call(1).did.contains(Did::FREEZE));
+}
+
+/// Check from how many calls a profile is said to know what is normal: from all it learnt, until what
+/// it was learning is wiped.
+#[test]
+fn basis() {
+    let mut rig = Rig::new(Limits::default());
+    assert_eq!(rig.profile().basis(), 0);
+    rig.calls(&[1; 20]);
+    rig.command(Command::Normalize);
+    assert_eq!(rig.profile().basis(), 20);
+    rig.calls(&[1; 5]);
+    rig.command(Command::Normalize);
+    assert_eq!(rig.profile().basis(), 25);
+    rig.calls(&[1; 3]);
+    rig.command(Command::Sensitize);
+    assert_eq!(rig.profile().basis(), 25, "what is normal stays");
+    rig.calls(&[1; 2]);
+    rig.command(Command::Normalize);
+    assert_eq!(rig.profile().basis(), 2);
+    rig.command(Command::Reset);
+    assert_eq!(rig.profile().basis(), 0);
 }
 
 /// Check that something new thaws a frozen profile.

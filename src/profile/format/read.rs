@@ -157,6 +157,8 @@ fn profile(form: Form<'_>, clock: Clock, now: SystemTime) -> Result<Profile, For
         unlearnt: form.counts.unlearnt,
         execs: form.counts.execs,
         processes_ended: form.counts.processes_ended,
+        basis: form.counts.basis,
+        basis_over: form.counts.basis_over,
         created_ns: times.created_ns,
         last_exec_ns: times.last_exec_ns,
         rows_held: planes.rows_held(),

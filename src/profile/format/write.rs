@@ -80,6 +80,8 @@ impl Profile {
                 unlearnt: parts.unlearnt,
                 execs: parts.execs,
                 processes_ended: parts.processes_ended,
+                basis: parts.basis,
+                basis_over: parts.basis_over,
             },
             calls: numbers(&names.calls),
             others: numbers(&names.others),

@@ -183,6 +183,8 @@ pub(in crate::profile) fn any_profile_of(window: u8) -> impl Strategy<Value = Pr
                     unlearnt,
                     execs,
                     processes_ended,
+                    basis: unlearnt.wrapping_mul(3),
+                    basis_over: unlearnt % 2 == 1,
                     created_ns: if timed { times.1 } else { 0 },
                     last_exec_ns: if timed { times.2 } else { 0 },
                     rows_held: planes.rows_held(),

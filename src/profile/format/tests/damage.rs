@@ -47,6 +47,8 @@ const OPTIONAL: &[&str] = &[
     "/identity/exe/sha256",
     "/identity/script/sha256",
     "/last_exec",
+    "/counts/basis",
+    "/counts/basis_over",
 ];
 
 fn is_data(place: &str) -> bool {

@@ -1,0 +1,10 @@
+//! What events become in the formats of others, held against what was published of these; and the
+//! examples in the documentation.
+
+mod documented;
+mod ecs;
+mod journal;
+mod ocsf;
+mod stub;
+mod syslog;
+mod variants;
