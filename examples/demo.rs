@@ -84,7 +84,8 @@ fn play(program: &Path) -> Result<()> {
         if anomaly.context.actor.pid != Some(pid) {
             return Err(format!("reported, and not the last run: {anomaly}").into());
         }
-        println!("   {anomaly}\n{}", comparison(anomaly, &normal));
+        let explained = format!("{anomaly:#}").replace('\n', "\n   ");
+        println!("   {explained}\n\n{}", comparison(anomaly, &normal));
     }
     println!(
         "Each place is one lookahead pair: a call, an earlier one, and how far apart they were.\n\

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use clap::Parser;
 use ebph::{Event, EventHandler, Monitor, Scope};
 
 #[derive(Default)]
@@ -28,11 +29,18 @@ impl EventHandler for Worst {
     }
 }
 
+/// Counts anomalies by program, and says which program has most.
+#[derive(Parser)]
+#[command(name = "handler", version)]
+struct Arguments {}
+
 fn main() -> ebph::Result<()> {
+    Arguments::parse();
     let _monitor = Monitor::builder()
         .scope(Scope::System)
         .handler(Worst::default())
         .start()?;
+    println!("watching every program of this machine");
     loop {
         std::thread::park();
     }

@@ -7,9 +7,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use ebph::{EventMask, Limits};
 
+use crate::admin::Administration;
+use crate::format::Format;
+use crate::inspect::Inspection;
+use crate::log_file::Rotation;
+use crate::ps::Listing;
+use crate::top::Top;
 use crate::{FAILED, output};
 
 /// Learns which system calls follow which, and reports the call that does not fit.
@@ -17,12 +23,23 @@ use crate::{FAILED, output};
 #[command(name = "monitor", version, args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Exit status: that of COMMAND; 128 + n if signal n ended it; 126 or 127 if it \
-                        could not be run; 125 if the monitor failed."
+                  could not be run; 125 if the monitor failed. The commands for a running monitor \
+                  end with 1 if it refuses, and with 125 if it cannot be asked."
 )]
-pub struct Arguments {
+struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
 
+    #[command(flatten)]
+    watch: WatchOptions,
+
+    #[command(flatten)]
+    service: ServiceOptions,
+}
+
+/// What is watched, and how: for all who start a monitor.
+#[derive(Args)]
+pub struct WatchOptions {
     /// Who is watched: system, tree (COMMAND and its descendants) or cgroup:PATH, where COMMAND
     /// is then run [default: tree with a COMMAND, system without]
     #[arg(long, value_name = "SCOPE")]
@@ -36,9 +53,18 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = Limits::default().anomaly_limit)]
     anomaly_limit: u64,
 
-    /// With more anomalies than this in 128 calls of a thread, learning starts anew
+    /// With more anomalies than this in 128 calls of a thread, what is being learnt is wiped; what
+    /// is normal stays
     #[arg(long, value_name = "N", default_value_t = Limits::default().tolerize_limit)]
     tolerize_limit: u64,
+
+    /// Repeats of a reported anomaly that are sent, per second and profile
+    #[arg(long, value_name = "N", default_value_t = Limits::default().report_rate)]
+    report_rate: u64,
+
+    /// The same, per second and thread
+    #[arg(long, value_name = "N", default_value_t = Limits::default().thread_report_rate)]
+    thread_report_rate: u64,
 
     /// For how many profiles there is room
     #[arg(long, value_name = "N", default_value_t = 2048)]
@@ -53,27 +79,68 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration, requires = "profile_dir")]
     save_interval: Duration,
 
-    /// One JSON object per line on standard output; COMMAND's own output goes to standard error
+    /// Leaves the arguments of programs out of reports: they may hold secrets
     #[arg(long)]
-    json: bool,
+    redact_args: bool,
 
     /// Which events, by their JSON names and separated by commas [default: all but new_sequence]
     #[arg(long, value_name = "LIST")]
     events: Option<EventMask>,
-
-    /// Prints profiles, processes and counters on standard error at the end
-    #[arg(long)]
-    summary: bool,
 
     /// What to run and to watch
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
+/// Where events go, and who may ask.
+#[derive(Args)]
+struct ServiceOptions {
+    /// The form of events. What is for programs goes to standard output, and COMMAND's own output
+    /// to standard error then
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, conflicts_with = "json")]
+    format: Format,
+
+    /// As --format json
+    #[arg(long)]
+    json: bool,
+
+    /// Prints profiles, processes and counters on standard error at the end
+    #[arg(long)]
+    summary: bool,
+
+    /// Answers `monitor ps`, `admin` and others on this Unix socket, to root and to its own user
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Writes events to this file instead; SIGHUP opens it anew, and does not end the watch then
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+
+    /// A log file that would become larger than this is renamed to PATH.1, that to PATH.2, and so
+    /// on, as in 64M, 100k; 0 for no end
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, requires = "log_file")]
+    log_size: u64,
+
+    /// How many of them to keep besides the one that is written, at most 9999
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "log_file", value_parser = clap::value_parser!(u32).range(..=9999))]
+    log_keep: u32,
+}
+
 #[derive(Subcommand)]
 enum Action {
     /// Says what this kernel and these privileges allow
-    Preflight,
+    Preflight {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the processes that a running monitor watches
+    Ps(Listing),
+    /// Asks a running monitor how it is, or tells it what to do
+    Admin(Administration),
+    /// Shows what a profile holds, and which windows made it
+    Inspect(Inspection),
+    Top(Top),
 }
 
 /// Who is watched.
@@ -99,10 +166,28 @@ impl FromStr for Scope {
     }
 }
 
+/// Reads a number of bytes with a unit, as in 64M.
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: Option<u64> = digits.parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or("expected a number of bytes, as in 4096, 100k, 64M or 1G")
+}
+
 /// What was asked for.
 pub enum Asked {
-    Preflight,
-    Watch(Watch),
+    Preflight { json: bool },
+    Watch(Watch, Service),
+    Ps(Listing),
+    Admin(Administration),
+    Inspect(Inspection),
+    Top(Top),
 }
 
 /// How to watch, and what.
@@ -112,10 +197,20 @@ pub struct Watch {
     pub max_profiles: u32,
     pub profile_dir: Option<PathBuf>,
     pub save_interval: Duration,
-    pub json: bool,
+    pub redact_args: bool,
     pub events: EventMask,
-    pub summary: bool,
+    /// Whether somebody may ask for the last events.
+    pub keep_events: bool,
     pub command: Option<Vec<OsString>>,
+}
+
+/// What is done with what is seen.
+pub struct Service {
+    pub format: Format,
+    pub summary: bool,
+    pub socket: Option<PathBuf>,
+    pub log_file: Option<PathBuf>,
+    pub rotation: Rotation,
 }
 
 /// A command line that nothing can be done with, or that asks for help.
@@ -146,31 +241,63 @@ impl Usage {
     }
 }
 
-impl Arguments {
-    pub fn read() -> Result<Asked, Usage> {
-        let arguments = Self::try_parse().map_err(Usage)?;
-        if let Some(Action::Preflight) = arguments.action {
-            return Ok(Asked::Preflight);
-        }
-        let command = (!arguments.command.is_empty()).then_some(arguments.command);
+impl WatchOptions {
+    /// Returns what is asked for, with what follows from there being a command or not.
+    pub fn resolve(self) -> Watch {
+        let command = (!self.command.is_empty()).then_some(self.command);
         let default = if command.is_some() {
             Scope::Tree
         } else {
             Scope::System
         };
-        Ok(Asked::Watch(Watch {
-            scope: arguments.scope.unwrap_or(default),
+        Watch {
+            scope: self.scope.unwrap_or(default),
             limits: Limits::default()
-                .normal_wait(arguments.normal_wait)
-                .anomaly_limit(arguments.anomaly_limit)
-                .tolerize_limit(arguments.tolerize_limit),
-            max_profiles: arguments.max_profiles,
-            profile_dir: arguments.profile_dir,
-            save_interval: arguments.save_interval,
-            json: arguments.json,
-            events: arguments.events.unwrap_or_default(),
-            summary: arguments.summary,
+                .normal_wait(self.normal_wait)
+                .anomaly_limit(self.anomaly_limit)
+                .tolerize_limit(self.tolerize_limit)
+                .report_rate(self.report_rate)
+                .thread_report_rate(self.thread_report_rate),
+            max_profiles: self.max_profiles,
+            profile_dir: self.profile_dir,
+            save_interval: self.save_interval,
+            redact_args: self.redact_args,
+            events: self.events.unwrap_or_default(),
+            keep_events: true,
             command,
-        }))
+        }
     }
+}
+
+/// Reads the command line.
+pub fn read() -> Result<Asked, Usage> {
+    let arguments = Arguments::try_parse().map_err(Usage)?;
+    Ok(match arguments.action {
+        Some(Action::Preflight { json }) => Asked::Preflight { json },
+        Some(Action::Ps(listing)) => Asked::Ps(listing),
+        Some(Action::Admin(administration)) => Asked::Admin(administration),
+        Some(Action::Inspect(inspection)) => Asked::Inspect(inspection),
+        Some(Action::Top(top)) => Asked::Top(top),
+        None => {
+            let service = arguments.service;
+            let service = Service {
+                format: match service.json {
+                    true => Format::Json,
+                    false => service.format,
+                },
+                summary: service.summary,
+                socket: service.socket,
+                log_file: service.log_file,
+                rotation: Rotation {
+                    bytes: service.log_size,
+                    keep: service.log_keep,
+                },
+            };
+            let watch = Watch {
+                keep_events: service.socket.is_some(),
+                ..arguments.watch.resolve()
+            };
+            Asked::Watch(watch, service)
+        }
+    })
 }

@@ -18,6 +18,17 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
+/// Where a command's own output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// Where the monitor's goes.
+    Inherited,
+    /// All to standard error.
+    ToStderr,
+    /// Nowhere, and its input is empty: somebody else has the terminal.
+    Nowhere,
+}
+
 /// A forked child that has not yet executed its command.
 pub struct Command {
     pid: u32,
@@ -29,7 +40,7 @@ pub struct Command {
 
 impl Command {
     /// Forks. The child tells its pid and waits for [`Command::release`].
-    pub fn prepare(words: &[OsString], to_stderr: bool) -> io::Result<Self> {
+    pub fn prepare(words: &[OsString], streams: Streams) -> io::Result<Self> {
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "no command"))?;
@@ -38,8 +49,19 @@ impl Command {
         let others_end = go.as_raw_fd();
         let mut command = std::process::Command::new(program);
         command.args(arguments);
-        if to_stderr {
-            command.stdout(Stdio::from(io::stderr()));
+        // Who manages the monitor wants to hear of the monitor alone.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+            command.env_remove(name);
+        }
+        match streams {
+            Streams::Inherited => (),
+            Streams::ToStderr => {
+                command.stdout(Stdio::from(io::stderr()));
+            }
+            Streams::Nowhere => {
+                command.stdin(Stdio::null());
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+            }
         }
         let hook = move || before_exec(&mut tell, &mut wait, others_end);
         // SAFETY: between fork and exec the hook only makes system calls on descriptors and signal

@@ -1,4 +1,4 @@
-//! Signals that ask for the end.
+//! Signals that ask for the end, or for a new log file; for a view also those of job control.
 //!
 //! They are blocked, and one thread waits for them. So no handler is installed, and the command
 //! inherits every signal as it was.
@@ -9,25 +9,38 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, c_int};
 use rustix::process::{Signal, pidfd_send_signal};
 
-fn set() -> libc::sigset_t {
+const ENDS: [c_int; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+const STOPS: [c_int; 2] = [SIGTSTP, SIGCONT];
+
+fn set(signals: &[c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set before anything reads it.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
-            libc::sigaddset(set.as_mut_ptr(), signal);
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
         }
         set.assume_init()
     }
 }
 
-fn mask(how: libc::c_int) -> io::Result<()> {
+fn mask(how: c_int, signals: &[c_int]) -> io::Result<()> {
     // SAFETY: changes the calling thread's mask, by a set that is initialised.
-    match unsafe { libc::pthread_sigmask(how, &set(), std::ptr::null_mut()) } {
+    match unsafe { libc::pthread_sigmask(how, &set(signals), std::ptr::null_mut()) } {
         0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Waits for a signal that is blocked in every thread.
+fn wait(signals: &[c_int]) -> io::Result<c_int> {
+    let mut signal = 0;
+    // SAFETY: waits for a set that is initialised.
+    match unsafe { libc::sigwait(&set(signals), &mut signal) } {
+        0 => Ok(signal),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
@@ -35,27 +48,55 @@ fn mask(how: libc::c_int) -> io::Result<()> {
 /// Blocks the signals in this thread and those it will create.
 pub fn block() {
     // SANITY: fails only for an unknown `how`.
-    let _ = mask(libc::SIG_BLOCK);
+    let _ = mask(libc::SIG_BLOCK, &ENDS);
 }
 
-/// Undoes [`block`], in a child before it executes.
+/// The same with those of job control, for [`listen_to_stops`].
+pub fn block_stops() {
+    // SANITY: as above.
+    let _ = mask(libc::SIG_BLOCK, &STOPS);
+}
+
+/// Undoes [`block`] and [`block_stops`], in a child before it executes.
 pub fn unblock() -> io::Result<()> {
-    mask(libc::SIG_UNBLOCK)
+    mask(libc::SIG_UNBLOCK, &ENDS)?;
+    mask(libc::SIG_UNBLOCK, &STOPS)
+}
+
+/// Calls `heard` when the terminal is to be given up, with false, and when it is had back, with true,
+/// from a thread of its own.
+pub fn listen_to_stops(heard: impl Fn(bool) + Send + 'static) {
+    thread::spawn(move || {
+        while let Ok(signal) = wait(&STOPS) {
+            heard(signal == SIGCONT);
+        }
+    });
+}
+
+/// Stops this process as SIGTSTP would, had it not been blocked; returns when it goes on.
+pub fn stop() -> io::Result<()> {
+    mask(libc::SIG_UNBLOCK, &[SIGTSTP])?;
+    // SAFETY: sends a signal to this thread, and returns when that has taken it.
+    unsafe { libc::raise(SIGTSTP) };
+    mask(libc::SIG_BLOCK, &[SIGTSTP])
 }
 
 /// Calls `heard` at each signal, from a thread of its own.
 ///
 /// SIGTERM and SIGHUP are handed on to the command, if there is one; SIGINT and SIGQUIT the
-/// terminal sends to it by itself.
-pub fn listen(command: Option<OwnedFd>, heard: impl Fn() + Send + 'static) {
+/// terminal sends to it by itself. With `hangup` SIGHUP means that alone, nohup or not: the program
+/// that rotates logs sends it, not a terminal.
+pub fn listen(
+    command: Option<OwnedFd>,
+    hangup: Option<Box<dyn Fn() + Send>>,
+    heard: impl Fn() + Send + 'static,
+) {
     thread::spawn(move || {
-        let set = set();
         let nohup = hangup_is_ignored();
-        loop {
-            let mut signal = 0;
-            // SAFETY: waits for a set that is initialised and blocked in every thread.
-            if unsafe { libc::sigwait(&set, &mut signal) } != 0 {
-                return;
+        while let Ok(signal) = wait(&ENDS) {
+            if let (SIGHUP, Some(hangup)) = (signal, &hangup) {
+                hangup();
+                continue;
             }
             if signal == SIGHUP && nohup {
                 continue;

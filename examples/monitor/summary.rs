@@ -1,86 +1,112 @@
-//! Tables of profiles and processes.
+//! Tables of processes, threads and profiles.
 
-use std::collections::HashMap;
-use std::path::Path;
 use std::time::SystemTime;
 
-use ebph::{Key, Process, Profile};
+use crate::rows::{ProcessRow, ProfileRow};
 
-/// One line per profile.
-pub fn profiles(profiles: &[Profile]) -> String {
-    let mut rows: Vec<_> = profiles
-        .iter()
-        .map(|profile| {
-            let counts = counts(Some(profile));
-            [vec![profile.key().to_string(), name(profile)], counts].concat()
-        })
-        .collect();
-    rows.sort_by(|a, b| (&a[1], &a[0]).cmp(&(&b[1], &b[0])));
-    table(
+const PROFILES: [&str; 8] = [
+    "KEY",
+    "COMM",
+    "STATUS",
+    "TRAIN_COUNT",
+    "LAST_MOD",
+    "ANOMALIES",
+    "NORMAL TIME",
+    "PROGRAM",
+];
+const PROCESSES: [&str; 7] = [
+    "PID",
+    "COMM",
+    "STATUS",
+    "COUNT",
+    "LAST_MOD",
+    "ANOMALIES",
+    "NORMAL TIME",
+];
+const THREADS: [&str; 9] = [
+    "PID",
+    "TID",
+    "COMM",
+    "STATUS",
+    "CALLS",
+    "ANOMALIES",
+    "LFC",
+    "MAX_LFC",
+    "NORMAL TIME",
+];
+
+/// One line per profile, by name.
+pub fn profiles(profiles: &[ProfileRow]) -> String {
+    let mut sorted: Vec<_> = profiles.iter().collect();
+    sorted.sort_by_key(|row| (row.name(), row.key));
+    let rows = sorted.into_iter().map(|row| {
+        let [status, count, last_mod, anomalies, normal] = counts(Some(row));
+        let name = printable(row.name());
         [
-            "KEY",
-            "COMM",
-            "STATUS",
-            "TRAIN_COUNT",
-            "LAST_MOD",
-            "ANOMALIES",
-            "NORMAL TIME",
-        ],
-        rows,
-    )
+            row.key.to_string(),
+            name,
+            status,
+            count,
+            last_mod,
+            anomalies,
+            normal,
+            printable(row.path().unwrap_or("-")),
+        ]
+    });
+    table(PROFILES, rows)
 }
 
 /// One line per process; the counts are those of its profile, which others may share.
-pub fn processes(processes: &[Process], profiles: &[Profile]) -> String {
-    let by_key: HashMap<Key, &Profile> = profiles
-        .iter()
-        .map(|profile| (profile.key(), profile))
-        .collect();
-    let rows = processes
-        .iter()
-        .map(|process| {
-            let profile = process.key.and_then(|key| by_key.get(&key).copied());
-            [
-                vec![process.pid.to_string(), printable(&process.comm)],
-                counts(profile),
-            ]
-            .concat()
-        })
-        .collect();
-    table(
+pub fn processes(processes: &[ProcessRow]) -> String {
+    let rows = processes.iter().map(|row| {
+        let [status, count, last_mod, anomalies, normal] = counts(row.profile.as_deref());
+        let name = printable(&row.comm);
         [
-            "PID",
-            "COMM",
-            "STATUS",
-            "COUNT",
-            "LAST_MOD",
-            "ANOMALIES",
-            "NORMAL TIME",
-        ],
-        rows,
-    )
+            row.pid.to_string(),
+            name,
+            status,
+            count,
+            last_mod,
+            anomalies,
+            normal,
+        ]
+    });
+    table(PROCESSES, rows)
+}
+
+/// One line per thread; the counts are its own, since its program was executed.
+pub fn threads(processes: &[ProcessRow]) -> String {
+    let rows = processes.iter().flat_map(|row| {
+        let [status, _, _, _, normal] = counts(row.profile.as_deref());
+        row.threads.iter().map(move |thread| {
+            [
+                row.pid.to_string(),
+                thread.tid.to_string(),
+                printable(&thread.comm),
+                status.clone(),
+                thread.calls.to_string(),
+                thread.anomalies.to_string(),
+                thread.lfc.to_string(),
+                thread.max_lfc.to_string(),
+                normal.clone(),
+            ]
+        })
+    });
+    table(THREADS, rows)
 }
 
 /// Status, calls, calls since something new, anomalies, and when it becomes normal.
-fn counts(profile: Option<&Profile>) -> Vec<String> {
+fn counts(profile: Option<&ProfileRow>) -> [String; 5] {
     let Some(profile) = profile else {
-        return ["-"; 5].map(str::to_owned).to_vec();
+        return ["-"; 5].map(str::to_owned);
     };
-    vec![
-        profile.state().to_string(),
-        profile.train_count().to_string(),
-        profile.last_mod_count().to_string(),
-        profile.anomalies().to_string(),
-        profile.normal_at().map_or_else(|| "-".to_owned(), date),
+    [
+        profile.state.to_string(),
+        profile.train_count.to_string(),
+        profile.last_mod_count.to_string(),
+        profile.anomalies.to_string(),
+        profile.normal_at.map_or_else(|| "-".to_owned(), date),
     ]
-}
-
-fn name(profile: &Profile) -> String {
-    let path = profile.script().or(profile.exe());
-    let name = path
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy());
-    name.map_or_else(|| "?".to_owned(), |name| printable(&name))
 }
 
 /// Programs choose these names, so nothing in them may reach a terminal as a command.
@@ -89,32 +115,40 @@ fn printable(name: &str) -> String {
 }
 
 /// Date and time, UTC, as in `2026-11-22 09:00:00`.
-fn date(time: SystemTime) -> String {
+pub fn date(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_seconds(time).to_string();
     text.trim_end_matches('Z').replace('T', " ")
 }
 
 /// Columns as wide as they need to be; numbers on the right.
-fn table(titles: [&str; 7], rows: Vec<Vec<String>>) -> String {
-    let numbers = 3..6;
-    let mut lines = vec![titles.map(str::to_owned).to_vec()];
+fn table<const N: usize>(titles: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut lines = vec![titles.map(str::to_owned)];
     lines.extend(rows);
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or(0)
+    let is_text = |column: usize| {
+        let names = [
+            "KEY",
+            "PID",
+            "TID",
+            "COMM",
+            "STATUS",
+            "NORMAL TIME",
+            "PROGRAM",
+        ];
+        names.contains(&titles[column])
     };
-    let widths: Vec<_> = (0..titles.len()).map(width).collect();
+    let width = |column: usize| {
+        let widths = lines.iter().map(|line| line[column].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
     let mut text = String::new();
     for line in &lines {
         let mut out = String::new();
         for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            if numbers.contains(&column) {
-                out += &format!("{cell:>width$}  ");
-            } else {
+            if is_text(column) {
                 out += &format!("{cell:<width$}  ");
+            } else {
+                out += &format!("{cell:>width$}  ");
             }
         }
         text += out.trim_end();

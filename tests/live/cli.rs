@@ -72,6 +72,33 @@ fn json_of_a_shell() {
     assert!(errors.contains("etc"), "{errors}");
 }
 
+/// Check each form of events: for programs on standard output, for people on standard error.
+#[test]
+fn formats() {
+    let of = |format: &str| run(&["--format", format, "--", "true"]);
+    for (format, field) in [("json", "event"), ("ecs", "ecs"), ("ocsf", "class_uid")] {
+        let lines = json_lines(&of(format));
+        assert!(!lines.is_empty());
+        for line in lines {
+            assert!(!line[field].is_null(), "{line}");
+        }
+    }
+    let syslog = String::from_utf8(of("syslog").stdout).expect("it is UTF-8");
+    let lines: Vec<_> = syslog.lines().collect();
+    assert!(
+        !lines.is_empty() && lines.iter().all(|line| line.starts_with('<')),
+        "{lines:?}"
+    );
+    for format in ["text", "explain"] {
+        let output = of(format);
+        assert!(output.stdout.is_empty());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains("new profile: "), "{errors}");
+    }
+    assert_eq!(code(&["--format", "xml", "--", "true"]), 125);
+    assert_eq!(code(&["--format", "ecs", "--json", "--", "true"]), 125);
+}
+
 /// Check that the monitor ends as its command does.
 #[test]
 fn exit_codes() {

@@ -169,6 +169,9 @@ fn kinds_can_be_chosen() {
         .iter()
         .find(|seen| !["new_sequence", "start_normal"].contains(&seen.kind()));
     assert!(other.is_none(), "{other:?}");
+    // Nor did the kernel's part make any that was left out later.
+    let events = &outcome.stats.events;
+    assert_eq!(events.submitted, outcome.events.len() as u64);
 }
 
 /// Check that a receiver dropped in mid-stream disturbs nobody.

@@ -1,10 +1,13 @@
 //! From training to normal, and what is reported then.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ebph::{Limits, State};
 
-use crate::harness::{Stage, Start, Terminal, Watch, call, eventually, getppid, held, learnt};
+use crate::harness::{
+    Seen, Stage, Start, Terminal, Watch, call, eventually, getppid, held, learnt,
+};
 
 fn getpid(times: usize) -> String {
     call(libc::SYS_getpid, times)
@@ -208,6 +211,77 @@ fn repeats_are_limited_and_counted() {
         outcome.stats.detection.anomalies
     );
     assert!(outcome.stats.detection.suppressed >= 1);
+}
+
+/// What makes an anomaly another kind: its call, and the nearest pair that it misses.
+fn kind(anomaly: &Seen) -> (String, String) {
+    let missed = anomaly.missed();
+    (anomaly.text("symbol.name").to_owned(), missed[0].clone())
+}
+
+/// Deviates three times under these rates; returns what was sent, how many were held back, and how
+/// many were anomalous.
+fn sent_and_suppressed(of_profile: u64, of_thread: u64) -> (Vec<(String, String)>, u64, u64) {
+    let (stage, watch) = normal_stage(|builder| {
+        builder
+            .report_rate(of_profile)
+            .thread_report_rate(of_thread)
+            .anomaly_limit(1000)
+    });
+    let key = stage.key(&watch, "calls");
+    for _ in 0..3 {
+        deviate(&stage);
+    }
+    let outcome = watch.finish();
+    let anomalies = outcome.of("anomaly", key);
+    let told: u64 = anomalies.iter().map(|seen| seen.number("suppressed")).sum();
+    let stats = &outcome.stats.detection;
+    assert!(told <= stats.suppressed);
+    let sent = anomalies.into_iter().map(kind).collect();
+    (sent, stats.suppressed, stats.anomalies)
+}
+
+/// Check that repeats are held back by the thread's rate as by the profile's, that with room in both
+/// nothing is, and that with room in neither each kind is still sent, once.
+#[test]
+fn threads_have_a_rate_of_their_own() {
+    let (sent, held_back, all) = sent_and_suppressed(u64::MAX, u64::MAX);
+    assert_eq!((sent.len() as u64, held_back), (all, 0));
+    assert!(all >= 24, "three times eight: {all}");
+    let kinds: BTreeSet<_> = sent.into_iter().collect();
+    assert!(kinds.len() >= 8, "{kinds:?}");
+    for (of_profile, of_thread) in [(u64::MAX, 0), (0, u64::MAX), (0, 0)] {
+        let (mut sent, held_back, again) = sent_and_suppressed(of_profile, of_thread);
+        assert_eq!(again, all);
+        assert_eq!(sent.len() as u64 + held_back, all);
+        sent.sort();
+        assert!(sent.iter().eq(&kinds), "{sent:?} of {kinds:?}");
+    }
+}
+
+/// Check that rates change while the monitor runs, and that the next report tells of exactly those
+/// that were held back before it.
+#[test]
+fn rates_change_while_running() {
+    let (stage, watch) = normal_stage(|builder| builder.report_rate(0).anomaly_limit(1000));
+    let key = stage.key(&watch, "calls");
+    for _ in 0..3 {
+        deviate(&stage);
+    }
+    let before = watch.stats().expect("stats can be read").detection;
+    assert_eq!((before.anomalies, before.suppressed), (24, 16));
+    let limits = watch.limits();
+    let limits = limits.report_rate(u64::MAX).thread_report_rate(u64::MAX);
+    watch.set_limits(limits).expect("any rate will do");
+    deviate(&stage);
+    let outcome = watch.finish();
+    assert_eq!(outcome.stats.detection.suppressed, 16);
+    let anomalies = outcome.of("anomaly", key);
+    let told = anomalies.iter().map(|seen| seen.number("suppressed"));
+    let told: Vec<_> = told.collect();
+    let mut expected = [0; 16];
+    expected[8] = 16;
+    assert_eq!(told, expected, "eight kinds, then eight repeats");
 }
 
 /// Check that a profile with more anomalies than the limit is no longer normal, and goes on

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// What the others are driven with and the example of the thesis need a C library; every other
-/// victim does without, so that it makes exactly the calls of its source.
-const HOSTED: &[&str] = &["runner", "anomaly"];
+/// What the others are driven with, the example of the thesis and threads of libc's need a C
+/// library; every other victim does without, so that it makes exactly the calls of its source.
+const HOSTED: &[&str] = &["runner", "anomaly", "headless"];
 
 const RAW_FLAGS: &[&str] = &[
     "-static",
