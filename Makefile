@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test test-unit test-live detection lint fmt verifier package bench
+.PHONY: help deps test-deps demo test test-unit test-live detection lint fmt verifier package bench
 
 CARGO ?= cargo
 
@@ -19,21 +19,27 @@ help: ## this list
 deps: ## install what the build needs (Debian, Ubuntu; names it elsewhere)
 	@scripts/deps.sh
 
+test-deps: ## install what the tests need besides
+	@scripts/deps.sh tests
+
 demo: deps ## learn a small program, then catch it doing something else
 	@scripts/demo.sh
 
-test: deps ## every test: unit, documentation, differential, live kernel
+test: test-deps ## every test: unit, documentation, differential, live kernel
+	$(CARGO) build --locked --examples
 	$(CARGO) test --locked
 
-test-unit: deps ## the tests that need no privileges
-	$(CARGO) test --locked --lib
+test-unit: test-deps ## the tests that need no privileges
+	$(CARGO) build --locked --example monitor
+	$(CARGO) test --locked --lib --example monitor
+	$(CARGO) test --locked --test formats --test inspect_cli
 	$(CARGO) test --locked --doc
 
-test-live: deps ## the live kernel tests alone
+test-live: test-deps ## the live kernel tests alone
 	$(CARGO) build --locked --examples
 	$(CARGO) test --locked --test live
 
-detection: deps ## train real services, abuse them, and measure what is detected
+detection: test-deps ## train real services, abuse them, and measure what is detected
 	@scripts/detection-deps.sh
 	$(CARGO) test --locked --test detection -- $(DETECTION)
 
@@ -49,7 +55,7 @@ fmt: ## format Rust and C
 	$(CARGO) fmt
 	clang-format -i $(C_SOURCES)
 
-verifier: deps ## instructions that the verifier walked, per program
+verifier: test-deps ## instructions that the verifier walked, per program
 	$(CARGO) test --locked --test live -- --exact verifier::instruction_counts --nocapture
 
 bench: deps ## what a monitored call costs
