@@ -112,6 +112,9 @@ const SANDBOX: &str = r#"
 mount -t tmpfs none /usr/local/bin
 cp "$EBPH_LIVE_MONITOR" /usr/local/bin/monitor
 cp "$EBPH_LIVE_VICTIM" /usr/local/bin/victim
+# What was built may lie below /tmp.
+cp "$1" /usr/local/bin/part
+shift
 for place in /var/lib /var/log /run; do
     mount -t tmpfs none $place
     mkdir $place/ebph
@@ -121,7 +124,7 @@ test -z "$EBPH_LIVE_TRACEFS" || test -e /sys/kernel/tracing/events || mount -t t
 mount -t tmpfs none /tmp
 mount --bind /proc/sys /proc/sys
 for place in / /sys /proc/sys /usr/local/bin; do mount -o remount,bind,ro $place; done
-exec "$@"
+exec /usr/local/bin/part "$@"
 "#;
 
 const CALLS: &str = "EBPH_LIVE_CALLS";
