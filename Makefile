@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo test test-unit test-live detection lint fmt verifier package bench
+.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 detection lint fmt verifier package bench
 
 CARGO ?= cargo
 
@@ -38,6 +38,15 @@ test-unit: test-deps ## the tests that need no privileges
 test-live: test-deps ## the live kernel tests alone
 	$(CARGO) build --locked --examples
 	$(CARGO) test --locked --test live
+
+# The kernels, by the beginnings of their releases; `host` is the one that runs here.
+KERNELS ?= 5.10 6.1 6.1:without-bpf-lsm 6.12 6.18 7 7:without-bpf-lsm host
+KERNELS_ARM64 ?= 6.1 7
+test-kernels: test-deps ## the live tests on other kernels, emulated: KERNELS="6.1 7", TESTS="names of tests"
+	@scripts/kernels/test.sh $(KERNELS) -- $(TESTS)
+
+test-arm64: test-deps ## the same on kernels for arm64, cross-compiled: KERNELS_ARM64, TESTS
+	@scripts/kernels/test.sh --arch arm64 $(KERNELS_ARM64) -- $(TESTS)
 
 detection: test-deps ## train real services, abuse them, and measure what is detected
 	@scripts/detection-deps.sh

@@ -29,7 +29,9 @@ need zlib1g-dev library zlib zlib.h
 module() { /usr/bin/python3 -c "import $1"; }
 if [ "${1:-}" = tests ]; then
 	need util-linux has unshare
+	need xz-utils has xz
 	need strace has strace
+	need stress-ng has stress-ng
 	need python3 test -x /usr/bin/python3
 	need python3-prometheus-client module prometheus_client
 	need systemd has systemd-analyze

@@ -14,7 +14,7 @@ pub use letter::Letter;
 /// The number that stands for every call above the largest one told apart.
 const UNKNOWN: u16 = 511;
 /// The opcode that stands for every io_uring operation above the largest one told apart.
-const URING_UNKNOWN: u16 = 63;
+const URING_UNKNOWN: u16 = 126;
 
 // Where each interface begins among the kernel's letters (`enum ebph_symbol`).
 const WIRE_COMPAT: u16 = 512;
@@ -25,7 +25,9 @@ const WIRE_SYMBOLS: u16 = 1152;
 
 /// Calls that two machines have under different names: the interface, the name that the other
 /// machine has for the call, and its own.
-const ALIASES: [(Abi, &str, &str); 6] = [
+const ALIASES: [(Abi, &str, &str); 7] = [
+    // A word that Rust keeps for itself.
+    (Abi::I386, "break", "r#break"),
     (Abi::Aarch64, "newfstatat", "fstatat"),
     (Abi::X86_64, "fstatat", "newfstatat"),
     (Abi::Arm, "fadvise64_64", "arm_fadvise64_64"),
@@ -52,7 +54,7 @@ pub enum Abi {
     Aarch64,
     /// 32-bit calls on arm64.
     Arm,
-    /// Operations submitted through an io_uring. They have letters; no program records them yet.
+    /// Operations submitted through an io_uring.
     IoUring,
     /// Bare numbers of unknown origin, for traces from elsewhere.
     Raw,
@@ -135,7 +137,7 @@ pub struct ParseSymbolError(pub(crate) String);
 ///
 /// Numbers from 0 to 510 are told apart; whatever is above becomes one letter, 511, named
 /// `unknown`, so that the calls of a kernel newer than this crate are learnt like any other. All
-/// x32 calls are one letter, and io_uring operations from 63 on are one.
+/// x32 calls are one letter, and io_uring operations from 126 on are one.
 ///
 /// # Examples
 ///
@@ -239,7 +241,7 @@ impl Symbol {
         self.abi
     }
 
-    /// Returns the number within its interface, or 511 (io_uring: 63) for all that are not told
+    /// Returns the number within its interface, or 511 (io_uring: 126) for all that are not told
     /// apart.
     pub fn number(self) -> u32 {
         u32::from(self.number)
@@ -261,7 +263,7 @@ impl Symbol {
             Abi::Raw => None,
         };
         match known {
-            Some(name) => Cow::Borrowed(name),
+            Some(name) => Cow::Borrowed(name.strip_prefix("r#").unwrap_or(name)),
             None if self.is_unknown() => Cow::Borrowed("unknown"),
             None if self.abi == Abi::Raw => Cow::Owned(number.to_string()),
             None => Cow::Owned(format!("call_{number}")),
@@ -441,7 +443,7 @@ mod tests {
         assert_eq!(Symbol::raw(511), Symbol::raw(u32::MAX));
         assert_eq!(Symbol::new(Abi::X32, 1), Symbol::new(Abi::X32, 2));
         assert_eq!(
-            Symbol::new(Abi::IoUring, 63),
+            Symbol::new(Abi::IoUring, 126),
             Symbol::new(Abi::IoUring, 70_000)
         );
         assert_eq!(Symbol::native(65_536 + 1), Symbol::native(511));
@@ -458,7 +460,9 @@ mod tests {
         assert_eq!(name(Abi::X86_64, 505), "call_505");
         assert_eq!(name(Abi::Aarch64, 64), "write");
         assert_eq!(name(Abi::IoUring, 62), "pipe");
-        assert_eq!(name(Abi::IoUring, 63), "unknown");
+        assert_eq!(name(Abi::IoUring, 64), "uring_cmd128");
+        assert_eq!(name(Abi::IoUring, 125), "call_125");
+        assert_eq!(name(Abi::IoUring, 126), "unknown");
         for (abi, number) in [
             (Abi::X86_64, 15),
             (Abi::I386, 173),

@@ -3,6 +3,7 @@
 use crate::harness::{Stage, assert_has, call, getppid, learnt};
 
 /// Names with their interfaces, as in `i386:getpid`, of all calls that a profile knows.
+#[cfg(target_arch = "x86_64")]
 fn symbols(profile: &ebph::Profile) -> Vec<String> {
     let mut names: Vec<_> = profile
         .symbols()

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use ebph::{Error, EventMask, Monitor, Scope, State};
 
-use crate::harness::{Gated, Stage, Watch, call, getppid, learnt, program};
+#[cfg(target_arch = "x86_64")]
+use crate::harness::learnt;
+use crate::harness::{Gated, Stage, Watch, call, getppid, program};
 
 /// Check that programs beyond the last profile run unharmed and unlearnt, and that this is told
 /// once.

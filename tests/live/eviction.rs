@@ -74,9 +74,9 @@ fn profiles_in_use_stay() {
     let pipe = crate::harness::Pipe::new();
     let watch = stage.watch_with(|builder| keeping(&stage)(builder).max_profiles(2));
     let start = Start::new().input(&pipe);
-    let args = [getppid(5), call(libc::SYS_pause, 1)];
+    let args = [getppid(5), call(libc::SYS_ppoll, 1)];
     let run = stage.start_with(&start, waiting.to_str().expect("UTF-8"), &args);
-    run.until_blocked_in(libc::SYS_pause);
+    run.until_blocked_in(libc::SYS_ppoll);
     let key = watch.key_of(&waiting).expect("it is there");
     for _ in 0..5 {
         stage.run_ok(1, "calls", &[getppid(10)]);
@@ -291,8 +291,8 @@ fn a_past_that_never_fits() {
     stage.run_ok(1, text(&small), &[getppid(1)]);
     let key = second.key_of(&small).expect("it is there");
     second.save().expect("it can be saved");
-    let run = stage.start("calls", &[getppid(1), call(libc::SYS_pause, 1)]);
-    run.until_blocked_in(libc::SYS_pause);
+    let run = stage.start("calls", &[getppid(1), call(libc::SYS_ppoll, 1)]);
+    run.until_blocked_in(libc::SYS_ppoll);
     // Its past is looked for at once.
     second.save().expect("it can be saved");
     stage.run_ok(1, text(&small), &[getppid(1)]);

@@ -163,8 +163,8 @@ fn no_pipe_is_opened() {
     let copy = stage.copy("calls", "copy");
     let watch = watch(&stage);
     let key = watch.key_of(&copy).expect("it is there");
-    let run = start_at(&stage, &copy, &bait.path, &[call(libc::SYS_pause, 1)]);
-    run.until_blocked_in(libc::SYS_pause);
+    let run = start_at(&stage, &copy, &bait.path, &[call(libc::SYS_ppoll, 1)]);
+    run.until_blocked_in(libc::SYS_ppoll);
     watch.save().expect("it can be saved");
     let profile = watch.profile(key).expect("readable").expect("it exists");
     assert_eq!(profile.exe(), Some(bait.path.as_path()));
@@ -261,9 +261,9 @@ fn a_namesake_is_not_forgotten() {
     let other = stage.copy("calls", "other-content");
     append(&other);
     let stranger = first.key_of(&other).expect("it is there");
-    let args = [getppid(1), call(libc::SYS_pause, 1)];
+    let args = [getppid(1), call(libc::SYS_ppoll, 1)];
     let run = start_at(&stage, &other, &stage.path("calls"), &args);
-    run.until_blocked_in(libc::SYS_pause);
+    run.until_blocked_in(libc::SYS_ppoll);
     first.save().expect("it can be saved");
     assert_eq!(kept(&stage).len(), 2);
     run.signal(Signal::TERM);

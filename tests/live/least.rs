@@ -105,6 +105,33 @@ fn no_capability() {
     assert!(both, "{error}");
 }
 
+/// Check that what stops processes is refused, by the name of what is missing, to who could not continue
+/// them; and a dry run of it, or what stops nobody, is not.
+#[test]
+fn stops_need_another() {
+    let stage = Stage::new();
+    let user = User::new(&stage);
+    let run = |more: &[&str], options: &str| {
+        let mut command = user.example(Some(more));
+        let command = command.args(options.split(' ')).args(["--", "true"]);
+        let output = command.output().expect("this test needs setpriv");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), errors)
+    };
+    for stops in ["--delay-unit 10ms", "--suspend-exec 3"] {
+        let (status, errors) = run(&[], stops);
+        assert_eq!(status, Some(125), "{stops}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{stops}: {errors}");
+        assert!(errors.contains("CAP_KILL"), "{stops}: {errors}");
+        let (status, errors) = run(&[], &format!("{stops} --dry-run"));
+        assert_eq!(status, Some(0), "{stops}: {errors}");
+        let (status, errors) = run(&["kill"], stops);
+        assert_eq!(status, Some(0), "{stops}: {errors}");
+    }
+    let (status, errors) = run(&[], "--kill 3");
+    assert_eq!(status, Some(0), "{errors}");
+}
+
 /// Check that a user with the least set of capabilities can learn a program, be told of its
 /// anomaly, and keep its profile; and leaves nothing in the kernel.
 #[test]
@@ -156,7 +183,7 @@ fn contained(folder: &Path, cgroup: &Cgroup) -> Ended {
         echo $$ >\"$EBPH_LIVE_CGROUP/cgroup.procs\"";
     let child = in_mounts(script)
         .arg(folder.join("inside"))
-        .arg(call(libc::SYS_pause, 1))
+        .arg(call(libc::SYS_ppoll, 1))
         .env("EBPH_LIVE_PROGRAM", program("calls"))
         .env("EBPH_LIVE_FOLDER", folder)
         .env("EBPH_LIVE_CGROUP", cgroup.path())

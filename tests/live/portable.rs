@@ -212,7 +212,7 @@ fn in_another_mount_namespace() {
     let same = stage.copy("calls", "same-content");
     let there = watch.key_of(&same).expect("it is there");
     // It must be there still when the monitor looks for it, which it does at its own pace.
-    let waits = call(libc::SYS_pause, 1);
+    let waits = call(libc::SYS_ppoll, 1);
     let run = start_elsewhere(&stage, &same, &[getppid(10), waits]);
     let told = watch.wait_for_kind("profile_loaded", there);
     assert!(told.is_true("returned"));
@@ -230,9 +230,9 @@ fn in_another_mount_namespace() {
     let run = start_elsewhere(
         &stage,
         &other,
-        &[call(libc::SYS_getuid, 3), call(libc::SYS_pause, 1)],
+        &[call(libc::SYS_getuid, 3), call(libc::SYS_ppoll, 1)],
     );
-    run.until_blocked_in(libc::SYS_pause);
+    run.until_blocked_in(libc::SYS_ppoll);
     watch.save().expect("it can be saved");
     run.signal(Signal::TERM);
     run.wait();
@@ -246,9 +246,9 @@ fn in_another_mount_namespace() {
         [
             "getuid<-getuid@1",
             "getuid<-getuid@2",
-            "pause<-getuid@1",
-            "pause<-getuid@2",
-            "pause<-getuid@3"
+            "ppoll<-getuid@1",
+            "ppoll<-getuid@2",
+            "ppoll<-getuid@3"
         ]
     );
     let outcome = watch.finish();

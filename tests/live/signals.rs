@@ -10,8 +10,10 @@ use crate::harness::{
 /// Waits until the victim's profile has counted so many calls.
 #[track_caller]
 fn until_counted(stage: &Stage, watch: &Watch, calls: u64) {
+    let key = stage.key(watch, "signals");
     eventually(&format!("{calls} calls to be counted"), || {
-        let profile = stage.profile(watch, "signals");
+        // There is none before the victim was executed.
+        let profile = watch.profile(key).expect("profiles can be read")?;
         (profile.train_count() == calls).then_some(())
     });
 }
