@@ -43,6 +43,8 @@ mod protocol;
 mod ps;
 #[path = "monitor/remote.rs"]
 mod remote;
+#[path = "monitor/responses.rs"]
+mod responses;
 #[path = "monitor/rows.rs"]
 mod rows;
 #[path = "monitor/server.rs"]

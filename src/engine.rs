@@ -20,6 +20,7 @@ use crate::key::Key;
 use crate::limits::Limits;
 use crate::loader::{GracePeriod, Maps, Program, TaskList};
 use crate::profile::Profile;
+use crate::response::Responses;
 use crate::skel::types;
 use crate::snapshot::{self, Entry};
 use crate::tasks;
@@ -87,6 +88,14 @@ impl Engine {
         self.run(&mut types::ebph_command {
             op: types::ebph_op::EBPH_OP_LIMITS.0,
             limits: snapshot::limits_to_wire(limits, event_mask),
+            ..Default::default()
+        })
+    }
+
+    pub(crate) fn set_responses(&self, responses: &Responses) -> Result<()> {
+        self.run(&mut types::ebph_command {
+            op: types::ebph_op::EBPH_OP_RESPONSES.0,
+            responses: snapshot::responses_to_wire(responses),
             ..Default::default()
         })
     }

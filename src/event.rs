@@ -20,6 +20,7 @@ mod json;
 mod kind;
 mod names;
 mod ocsf;
+mod response;
 pub(crate) mod samples;
 mod surroundings;
 mod syslog;
@@ -33,6 +34,7 @@ pub use export::{Confidence, Host, Severity};
 pub use handler::EventHandler;
 pub use journal::JournalField;
 pub use kind::{EventKind, EventMask, ParseEventKindError};
+pub use response::{Response, ResponseAction};
 pub(crate) use surroundings::arguments;
 
 /// Something that happened to a watched program or its profile.
@@ -78,6 +80,8 @@ pub enum Event {
     /// A thread left a signal handler that it had not entered: sigreturn-oriented programming
     /// looks like this.
     UnbalancedSigreturn(Box<UnbalancedSigreturn>),
+    /// Something was done about anomalies, or would have been: see [`Responses`](crate::Responses).
+    Response(Box<Response>),
     /// There is no more room for profiles or rows. Sent once for each, and once more after room was given back.
     CapacityExhausted(Box<CapacityExhausted>),
     /// Events were lost before they reached this receiver.
@@ -98,7 +102,7 @@ pub struct Context {
     pub actor: Actor,
     /// The profile as it was just after; `None` when there is none.
     pub profile: Option<ProfileView>,
-    /// What surrounds the call: for alerts ([`Event::Anomaly`], [`Event::UnbalancedSigreturn`]);
+    /// What surrounds the call: for alerts ([`Event::Anomaly`], [`Event::UnbalancedSigreturn`], [`Event::Response`]);
     /// `None` for others, and where it could not be gathered.
     pub circumstances: Option<Box<Circumstances>>,
     /// Events lost before this one: for an anomaly, all that this receiver lost since the anomaly
@@ -414,6 +418,8 @@ pub enum WarningKind {
     /// A profile could not be saved, or a file of one not be read; the next try comes with the
     /// next interval.
     Store,
+    /// The process that continues stopped ones had ended, and was replaced.
+    Guardian,
 }
 
 impl From<Anomaly> for Event {
@@ -471,6 +477,7 @@ impl Event {
             Self::Anomaly(_) => EventKind::Anomaly,
             Self::NewSequence(_) => EventKind::NewSequence,
             Self::UnbalancedSigreturn(_) => EventKind::UnbalancedSigreturn,
+            Self::Response(_) => EventKind::Response,
             Self::CapacityExhausted(_) => EventKind::CapacityExhausted,
             Self::Lost(_) => EventKind::Lost,
             Self::Warning(_) => EventKind::Warning,
@@ -494,6 +501,7 @@ impl Event {
             Self::StartNormal(event) => Some(&event.context),
             Self::StopNormal(event) => Some(&event.context),
             Self::Anomaly(event) => Some(&event.context),
+            Self::Response(event) => Some(&event.context),
             Self::NewSequence(event) => Some(&event.context),
             Self::UnbalancedSigreturn(event) => Some(&event.context),
             Self::CapacityExhausted(event) => Some(&event.context),
@@ -506,6 +514,7 @@ impl Event {
         match self {
             Self::Anomaly(event) => Some(&mut event.context),
             Self::UnbalancedSigreturn(event) => Some(&mut event.context),
+            Self::Response(event) => Some(&mut event.context),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tracepoints that are attached to; BTF has a type for each that exists.
-const TRACEPOINTS: [(&str, &str); 5] = [
+const TRACEPOINTS: [(&str, &str); 6] = [
     ("btf_trace_sys_enter", "tracepoint sys_enter"),
     (
         "btf_trace_sched_process_fork",
@@ -25,7 +25,29 @@ const TRACEPOINTS: [(&str, &str); 5] = [
         "tracepoint sched_process_exit",
     ),
     ("btf_trace_signal_deliver", "tracepoint signal_deliver"),
+    ("btf_trace_signal_generate", "tracepoint signal_generate"),
 ];
+
+/// The tracepoint at the submission of an io_uring request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UringTracepoint {
+    /// `io_uring_submit_req`: 6.4 and later.
+    Request,
+    /// `io_uring_submit_sqe`: before.
+    Entry,
+}
+
+impl UringTracepoint {
+    const ALL: [Self; 2] = [Self::Request, Self::Entry];
+
+    /// What the kernel calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "io_uring_submit_req",
+            Self::Entry => "io_uring_submit_sqe",
+        }
+    }
+}
 
 /// What the plan decides by.
 #[derive(Debug, Clone)]
@@ -39,6 +61,8 @@ pub(crate) struct Facts {
     pub preemptible_tp_btf: bool,
     /// Fork, exec and exit events can be skipped: 7.0 and later.
     pub events_may_skip: bool,
+    /// Where io_uring requests can be seen, if the kernel has such a thing.
+    pub uring: Option<UringTracepoint>,
 }
 
 impl Facts {
@@ -55,6 +79,7 @@ impl Facts {
             task_storage: false,
             preemptible_tp_btf: false,
             events_may_skip: newer,
+            uring: None,
             release,
         };
         if !Path::new(BTF).exists() {
@@ -75,6 +100,10 @@ impl Facts {
         facts.preemptible_tp_btf = types
             .type_by_name::<btf::Func<'_>>("trace_call_bpf_faultable")
             .is_some();
+        facts.uring = UringTracepoint::ALL.into_iter().find(|tracepoint| {
+            let name = format!("btf_trace_{}", tracepoint.name());
+            types.type_by_name::<btf::Typedef<'_>>(&name).is_some()
+        });
         facts
     }
 }

@@ -70,6 +70,7 @@ pub mod detector;
 mod engine;
 mod error;
 mod event;
+mod guardian;
 mod kernel;
 mod key;
 mod limits;
@@ -81,6 +82,7 @@ mod preflight;
 mod process;
 mod profile;
 mod replay;
+mod response;
 mod skel;
 mod snapshot;
 mod stats;
@@ -97,8 +99,9 @@ pub use event::{
     Actor, Ancestor, Anomaly, Capabilities, Capacity, CapacityExhausted, Circumstances, Confidence,
     Container, Context, Event, EventHandler, EventKind, EventMask, ExecutableChanged, Fact, Host,
     JournalField, LossPlace, Lost, Marks, MissedPair, Namespaces, NewSequence, ParseEventKindError,
-    ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, Runtime, Severity, Source,
-    StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
+    ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, Response, ResponseAction, Runtime,
+    Severity, Source, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning,
+    WarningKind,
 };
 pub use key::{Key, KeyPartition, ParseKeyError};
 pub use limits::Limits;
@@ -116,9 +119,11 @@ pub use profile::{
     ProfileDiff, State,
 };
 pub use replay::KernelReplay;
+pub use response::{Delay, ExecAnswer, ExecResponse, Exemptions, Kill, Responses};
 pub use stats::{
     CallStats, DetectionStats, EventStats, FailureStats, MapStats, MemoryStats, ProfileStats,
-    ProgramStats, ReceiverKind, ReceiverStats, RowStats, Stats, StoreStats, ThreadStats,
+    ProgramStats, ReceiverKind, ReceiverStats, ResponseStats, RowStats, Stats, StoreStats,
+    ThreadStats,
 };
 pub use store::{Loaded, SetAside, Stale, StaleCause, Store, Stored};
 pub use syscall::{Abi, Letter, ParseSymbolError, Symbol};

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod grace;
+mod hooks;
 mod measure;
 pub(crate) mod probe;
 mod program;
@@ -16,14 +17,16 @@ use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 
 pub(crate) use self::grace::{GracePeriod, try_map};
+pub(crate) use self::hooks::{Hooks, is_deny};
 pub(crate) use self::measure::enable_stats;
 pub(crate) use self::program::{Program, ProgramInfo};
 use self::program::{info, memlock, own};
 use crate::engine::{Engine, Stage};
 use crate::error::{Error, Result};
+use crate::kernel::UringTracepoint;
 use crate::maps::{Mapped, RingUse};
 use crate::plan::{self, Hook, Plan};
-use crate::preflight::ENTRY_TRACEPOINT;
+use crate::preflight::{self, ENTRY_TRACEPOINT, Essentials};
 use crate::skel::{EbphSkel, EbphSkelBuilder, types};
 use crate::tracepoint;
 
@@ -225,7 +228,7 @@ pub(crate) fn start<T>(
     sizes: &Sizes,
     limits: types::ebph_limits,
     prepare: impl FnOnce(&Arc<Engine>) -> Result<T>,
-) -> Result<(Live, Events, T)> {
+) -> Result<(Live, Events, Hooks, T)> {
     let mut storage = MaybeUninit::uninit();
     let mut open = open(&mut storage, sizes)?;
     let config = rodata(&mut open)?;
@@ -241,6 +244,8 @@ pub(crate) fn start<T>(
         let wanted = match name.as_str() {
             "ebph_replay" => false,
             name if is_entry(name) => name == plan.entry,
+            name if is_uring(name) => plan.uring == Some(name),
+            name if is_deny(name) => plan.deny.as_deref() == Ok(name),
             _ => true,
         };
         program.set_autoload(wanted);
@@ -271,6 +276,11 @@ pub(crate) fn start<T>(
     attached.attach("ebph_exec", &progs.ebph_exec)?;
     attached.attach("ebph_exit", &progs.ebph_exit)?;
     attached.attach("ebph_signal", &progs.ebph_signal)?;
+    match plan.uring {
+        Some(plan::URING) => attached.attach(plan::URING, &progs.ebph_uring)?,
+        Some(_) => attached.attach(plan::URING_SQE, &progs.ebph_uring_sqe)?,
+        None => {}
+    }
     if plan.root_pid != 0 {
         let adopt = progs
             .ebph_adopt
@@ -298,6 +308,8 @@ pub(crate) fn start<T>(
     let sizes = sizes.collect();
     let loaded = skel.object().progs().filter(|program| program.autoload());
     let program_bytes = loaded.map(|program| memlock(program.as_fd())).sum();
+    let hooks = Hooks::new(&skel, plan)?;
+    attached.programs.extend(hooks.programs()?);
     let live = Live {
         links: attached.links,
         programs: Arc::new(attached.programs),
@@ -306,7 +318,7 @@ pub(crate) fn start<T>(
         program_bytes,
         recorded: AtomicU64::new(0),
     };
-    Ok((live, events, prepared))
+    Ok((live, events, hooks, prepared))
 }
 
 fn stage(skel: &EbphSkel<'_>) -> io::Result<Stage> {
@@ -320,6 +332,11 @@ fn stage(skel: &EbphSkel<'_>) -> io::Result<Stage> {
 /// Whether a program of this name stands at the entry of system calls.
 pub(crate) fn is_entry(name: &str) -> bool {
     name.starts_with("ebph_sys_enter_")
+}
+
+/// Whether a program of this name stands at the submission of io_uring requests.
+fn is_uring(name: &str) -> bool {
+    name == plan::URING || name == plan::URING_SQE
 }
 
 /// What was attached so far; dropping it detaches.
@@ -423,7 +440,7 @@ impl Events {
     }
 }
 
-/// Loads every program that there is, attaches none, and returns how many instructions the
+/// Loads every program that this kernel takes, attaches none, and returns how many instructions the
 /// verifier walked for each.
 ///
 /// Shows whether a kernel takes them all, and what a change to them costs.
@@ -437,8 +454,11 @@ impl Events {
 /// 6.1
 pub fn verified_instructions() -> Result<Vec<(String, u32)>> {
     crate::preflight::Preflight::run().require()?;
+    let essentials = Essentials::gather();
+    let deny = preflight::denial(&essentials).program();
+    let uring = essentials.kernel.uring.map(UringTracepoint::program);
     let mut storage = MaybeUninit::uninit();
-    let open = open(
+    let mut open = open(
         &mut storage,
         &Sizes {
             profiles: 1,
@@ -447,9 +467,17 @@ pub fn verified_instructions() -> Result<Vec<(String, u32)>> {
             replay_steps: 1,
         },
     )?;
+    for mut program in open.open_object_mut().progs_mut() {
+        let name = program.name().to_string_lossy().into_owned();
+        let name = name.as_str();
+        let elsewhere = (is_deny(name) && deny.as_deref() != Ok(name))
+            || (is_uring(name) && uring != Some(name));
+        program.set_autoload(!elsewhere);
+    }
     let skel = open.load().map_err(load_error("the BPF object"))?;
     skel.object()
         .progs()
+        .filter(|program| program.autoload())
         .map(|program| {
             let name = program.name().to_string_lossy().into_owned();
             let info = info(program.as_fd()).map_err(Error::io(name.clone()))?;

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::param::page_size;
 
 use crate::skel::Wire;
@@ -63,6 +64,13 @@ impl<T: Wire> Mapped<T> {
         // lives. A mapping starts at a page, and values are multiples of eight bytes, so the words
         // are aligned. Whoever else writes here (the kernel) is met by atomic loads only.
         Some(unsafe { std::slice::from_raw_parts(first, Self::WORDS) })
+    }
+
+    /// Returns all words of the array, for those who may do no more than load, store and compare.
+    pub(crate) fn all(&self) -> &[AtomicU64] {
+        let first = self.memory.as_ptr().cast::<AtomicU64>();
+        // SAFETY: as in `words`: `len` values were mapped for as long as `self` lives.
+        unsafe { std::slice::from_raw_parts(first, self.len as usize * Self::WORDS) }
     }
 
     /// Returns a copy of the value at `index`.
@@ -136,6 +144,70 @@ impl RingUse {
         at(page_size()).saturating_sub(read)
     }
 }
+
+/// The two ends of a ring buffer whose records nobody reads.
+#[derive(Debug)]
+pub(crate) struct RingEnds {
+    reader: MmapRaw,
+    writers: MmapRaw,
+}
+
+impl RingEnds {
+    /// Maps the positions of the ring buffer behind `fd`.
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let page = page_size();
+        let mut options = MmapOptions::new();
+        options.len(page);
+        let reader = options.map_raw(fd.as_raw_fd())?;
+        let writers = options
+            .offset(page as u64)
+            .map_raw_read_only(fd.as_raw_fd())?;
+        Ok(Self { reader, writers })
+    }
+
+    /// Returns the position of the reader, which may be stored to, and that of the writers, which may
+    /// not.
+    pub(crate) fn positions(&self) -> [&AtomicU64; 2] {
+        [&self.reader, &self.writers].map(|page| {
+            // SAFETY: each page was mapped for as long as `self` lives, and begins with a position of
+            // the size of a pointer, which the other side changes atomically.
+            unsafe { &*page.as_ptr().cast::<AtomicU64>() }
+        })
+    }
+}
+
+/// Words that this process shares with those that it forks.
+#[derive(Debug)]
+pub(crate) struct SharedWords {
+    memory: MmapRaw,
+    len: usize,
+}
+
+impl SharedWords {
+    /// Returns so many words, all zero.
+    pub(crate) fn new(len: usize) -> io::Result<Self> {
+        let file = memfd_create("ebph", MemfdFlags::CLOEXEC)?;
+        let bytes = len * size_of::<u64>();
+        ftruncate(&file, bytes as u64)?;
+        let memory = MmapOptions::new().len(bytes).map_raw(file.as_raw_fd())?;
+        Ok(Self { memory, len })
+    }
+
+    pub(crate) fn all(&self) -> &[AtomicU64] {
+        // SAFETY: so many words were mapped for as long as `self` lives, from the start of a page, of
+        // a file of that size that nobody else can shrink.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+// SAFETY: the memory is reached through atomics only, and stays mapped until the drop.
+unsafe impl Sync for RingEnds {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for RingEnds {}
+// SAFETY: the memory is reached through atomics only, and stays mapped until the drop.
+unsafe impl Sync for SharedWords {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for SharedWords {}
 
 // SAFETY: the memory is reached through atomics only, and stays mapped until the drop.
 unsafe impl Sync for RingUse {}

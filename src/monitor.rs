@@ -2,10 +2,12 @@
 
 pub(crate) mod builder;
 mod counts;
+mod exempt;
 pub(crate) mod keeper;
-mod late;
+pub(crate) mod late;
 pub(crate) mod measure;
 pub(crate) mod receiver;
+mod responder;
 mod signal;
 mod surprises;
 pub(crate) mod worker;
@@ -25,6 +27,7 @@ use crate::preflight::Preflight;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::replay::command_op;
+use crate::response::Responses;
 use crate::snapshot;
 use crate::stats::Stats;
 use crate::store::{Stale, Store};
@@ -33,6 +36,7 @@ use builder::MonitorBuilder;
 use keeper::{Imported, Keeper};
 use measure::Measurement;
 use receiver::{Anomalies, Events, Subscriber};
+use responder::Responder;
 use signal::Signal;
 use worker::Hub;
 
@@ -62,6 +66,7 @@ pub struct Monitor {
     hub: Arc<Hub>,
     stop: Arc<Signal>,
     keeper: Arc<Keeper>,
+    responder: Arc<Responder>,
     keeper_thread: Option<JoinHandle<()>>,
     worker: Option<JoinHandle<()>>,
     handlers: Vec<JoinHandle<()>>,
@@ -69,6 +74,8 @@ pub struct Monitor {
     mask: EventMask,
     channel_capacity: usize,
     stopped: bool,
+    /// The process that started it. A fork of that has a copy of this, without its threads, and no say.
+    owner: u32,
 }
 
 impl Monitor {
@@ -302,12 +309,17 @@ impl Monitor {
 
     /// Stops watching until [`resume`](Self::resume): calls are counted as paused, and neither
     /// learnt nor judged. Processes are still followed: what is executed meanwhile gets its profile.
+    /// Those that are stopped by a response go on.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if the kernel refuses to run the command.
     pub fn pause(&self) -> Result<()> {
-        self.engine().set_running(false)
+        self.engine().set_running(false)?;
+        // What was about to stop a process has done so by then.
+        self.engine().grace.wait();
+        self.responder.release();
+        Ok(())
     }
 
     /// Goes on after a pause. No pair spans it: each thread's window starts empty.
@@ -331,14 +343,38 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a limit nothing can work with, which changes nothing;
-    /// [`Error::Io`] if the kernel refuses to run the command.
+    /// [`Error::InvalidSetting`] for a limit nothing can work with, or under which a threshold of the
+    /// [`responses`](Self::responses) could not be reached, which changes nothing; [`Error::Io`] if the
+    /// kernel refuses to run the command.
     pub fn set_limits(&self, limits: Limits) -> Result<()> {
         limits.validate()?;
         let mut current = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.responder.now().validate(&limits)?;
         self.engine().set_limits(&limits, self.mask.to_wire())?;
         *current = limits;
         Ok(())
+    }
+
+    /// Returns what is done about anomalies, besides telling of them.
+    pub fn responses(&self) -> Responses {
+        self.responder.now()
+    }
+
+    /// Changes what is done about anomalies, from the next call on. Processes that are stopped
+    /// go on at once, unless nothing changes.
+    ///
+    /// Exemptions that were in force before may be of what is gone by now.
+    ///
+    /// # Errors
+    ///
+    /// Those before stay in force: [`Error::InvalidSetting`] for a time or threshold that makes no
+    /// sense; [`Error::Unsupported`] if execs cannot be denied on this kernel, or by this user, and why;
+    /// [`Error::NotPrivileged`] without `CAP_KILL`, which it takes to continue what was stopped;
+    /// [`Error::NoSuchProcess`], [`Error::Io`] for an exemption of what is not there; [`Error::Attach`] or [`Error::Io`]
+    /// if the kernel refuses what it should not.
+    pub fn set_responses(&self, responses: Responses) -> Result<()> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.responder.set(responses, &limits)
     }
 
     /// Returns all counters: what was seen, what was lost and where, what is in use.
@@ -347,7 +383,9 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
     pub fn stats(&self) -> Result<Stats> {
-        counts::gather(&self.live, &self.hub, &self.keeper)
+        let mut stats = counts::gather(&self.live, &self.hub, &self.keeper)?;
+        self.responder.count(&mut stats);
+        Ok(stats)
     }
 
     /// Has the kernel count how often the programs run and how long, until what is returned is
@@ -396,21 +434,42 @@ impl Monitor {
             return Ok(());
         }
         self.stopped = true;
-        self.live.links.clear();
+        if std::process::id() != self.owner {
+            self.forget_what_is_not_ours();
+            return Ok(());
+        }
+        self.responder.disarm();
+        // The entry of calls first, which was attached last: whoever judges without the others misjudges.
+        while self.live.links.pop().is_some() {}
+        // Where a fork of this process has copies of the links, nothing was detached.
+        if let Err(error) = self.engine().set_running(false) {
+            log::warn!("{error}");
+        }
         // A program that was running when it was detached may still send an event.
         self.engine().grace.wait();
+        self.responder.end();
         let saved = match self.store() {
             Some(_) => self.keeper.save_finally(),
             None => Ok(()),
         };
-        self.stop.raise();
-        join(self.worker.take());
+        // What the keeper is at makes events as well: the worker is the last to end.
         self.keeper.end();
         join(self.keeper_thread.take());
+        self.stop.raise();
+        join(self.worker.take());
         // Handlers end with their queues, also where there never was a worker.
         self.hub.close();
         join(self.handlers.drain(..));
         saved
+    }
+
+    /// Takes leave of another process's threads, for which there is no waiting here, and of its links: to
+    /// detach some kinds would do so for both.
+    fn forget_what_is_not_ours(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.live.links));
+        let threads = [self.worker.take(), self.keeper_thread.take()];
+        let threads = threads.into_iter().flatten().chain(self.handlers.drain(..));
+        threads.for_each(std::mem::forget);
     }
 
     fn subscribe(&self, subscriber: Subscriber) {

@@ -1,7 +1,7 @@
 //! Facts and options to what is to be loaded: pure.
 
 use crate::error::{Error, Result};
-use crate::kernel::Facts;
+use crate::kernel::{Facts, UringTracepoint};
 use crate::skel::types;
 
 /// Which program stands at the entry of system calls.
@@ -34,6 +34,18 @@ pub(crate) struct Options {
     pub scripts: bool,
     pub hook: EntryHook,
     pub redact_args: bool,
+    pub io_uring: bool,
+}
+
+/// How an exec can be made to fail on this kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// BPF is an active security module.
+    Lsm,
+    /// By changing what the kernel's own check returns.
+    FmodRet,
+    /// Not at all, and why.
+    None(String),
 }
 
 /// The scope, resolved.
@@ -73,6 +85,11 @@ pub(crate) struct Plan {
     pub hook: Hook,
     /// The program for this hook and scope.
     pub entry: &'static str,
+    /// The program at the submission of io_uring requests; none where the kernel has no tracepoint
+    /// there, or it is not wanted.
+    pub uring: Option<&'static str>,
+    /// The program that denies execs; or why there is none.
+    pub deny: std::result::Result<&'static str, String>,
 }
 
 /// The programs at the entry of system calls: one for each scope and kind of hook.
@@ -82,6 +99,36 @@ pub(crate) const TREE: &str = "ebph_sys_enter_tree";
 pub(crate) const TREE_TP: &str = "ebph_sys_enter_tree_tp";
 pub(crate) const CGROUP: &str = "ebph_sys_enter_cgroup";
 pub(crate) const CGROUP_TP: &str = "ebph_sys_enter_cgroup_tp";
+
+/// The programs at the submission of io_uring requests: one for each tracepoint that kernels have
+/// there.
+pub(crate) const URING: &str = "ebph_uring";
+pub(crate) const URING_SQE: &str = "ebph_uring_sqe";
+
+impl UringTracepoint {
+    /// The program for it.
+    pub(crate) const fn program(self) -> &'static str {
+        match self {
+            Self::Request => URING,
+            Self::Entry => URING_SQE,
+        }
+    }
+}
+
+/// The programs that deny execs.
+pub(crate) const DENY_LSM: &str = "ebph_deny_lsm";
+pub(crate) const DENY_FMOD_RET: &str = "ebph_deny_fmod_ret";
+
+impl Denial {
+    /// The program that does it, or why there is none.
+    pub(crate) fn program(&self) -> std::result::Result<&'static str, String> {
+        match self {
+            Self::Lsm => Ok(DENY_LSM),
+            Self::FmodRet => Ok(DENY_FMOD_RET),
+            Self::None(why) => Err(why.clone()),
+        }
+    }
+}
 
 /// What no monitor can do without.
 pub(crate) fn require(facts: &Facts) -> Result<()> {
@@ -104,7 +151,7 @@ pub(crate) fn require(facts: &Facts) -> Result<()> {
 }
 
 /// Decides; refuses what this kernel cannot do.
-pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
+pub(crate) fn plan(facts: &Facts, denial: &Denial, options: &Options) -> Result<Plan> {
     require(facts)?;
     let hook = match options.hook {
         EntryHook::TpBtf => Hook::TpBtf,
@@ -140,6 +187,11 @@ pub(crate) fn plan(facts: &Facts, options: &Options) -> Result<Plan> {
         cgroup_id,
         hook,
         entry,
+        uring: facts
+            .uring
+            .filter(|_| options.io_uring)
+            .map(UringTracepoint::program),
+        deny: denial.program(),
     })
 }
 
@@ -155,6 +207,7 @@ mod tests {
             task_storage: true,
             preemptible_tp_btf: false,
             events_may_skip: false,
+            uring: Some(UringTracepoint::Request),
         }
     }
 
@@ -165,6 +218,7 @@ mod tests {
             scripts: true,
             hook: EntryHook::Auto,
             redact_args: false,
+            io_uring: true,
         }
     }
 
@@ -181,9 +235,30 @@ mod tests {
             hook: EntryHook::TpBtf,
             ..options()
         };
-        assert_eq!(plan(&old, &auto).unwrap().hook, Hook::TpBtf);
-        assert_eq!(plan(&new, &auto).unwrap().hook, Hook::Tracepoint);
-        assert_eq!(plan(&new, &forced).unwrap().hook, Hook::TpBtf);
+        assert_eq!(plan(&old, &Denial::Lsm, &auto).unwrap().hook, Hook::TpBtf);
+        assert_eq!(
+            plan(&new, &Denial::Lsm, &auto).unwrap().hook,
+            Hook::Tracepoint
+        );
+        assert_eq!(plan(&new, &Denial::Lsm, &forced).unwrap().hook, Hook::TpBtf);
+    }
+
+    /// Check that the program at submissions is the one for the kernel's tracepoint, and that none is
+    /// loaded where there is no such thing or it is not wanted.
+    #[test]
+    fn uring() {
+        let of = |uring, io_uring| {
+            let facts = Facts { uring, ..facts() };
+            let options = Options {
+                io_uring,
+                ..options()
+            };
+            plan(&facts, &Denial::Lsm, &options).unwrap().uring
+        };
+        assert_eq!(of(Some(UringTracepoint::Request), true), Some(URING));
+        assert_eq!(of(Some(UringTracepoint::Entry), true), Some(URING_SQE));
+        assert_eq!(of(Some(UringTracepoint::Request), false), None);
+        assert_eq!(of(None, true), None);
     }
 
     /// Check that a kernel without task storage is refused by name.
@@ -194,20 +269,20 @@ mod tests {
             release: "5.10.0".to_owned(),
             ..facts()
         };
-        let error = plan(&old, &options()).unwrap_err();
+        let error = plan(&old, &Denial::Lsm, &options()).unwrap_err();
         assert!(matches!(error, Error::KernelTooOld { .. }), "{error}");
         assert!(error.to_string().contains("5.10.0"));
         let bare = Facts {
             missing_tracepoint: Some("tracepoint sys_enter"),
             ..facts()
         };
-        let error = plan(&bare, &options()).unwrap_err();
+        let error = plan(&bare, &Denial::Lsm, &options()).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         let blind = Facts {
             btf: false,
             ..facts()
         };
-        let error = plan(&blind, &options()).unwrap_err();
+        let error = plan(&blind, &Denial::Lsm, &options()).unwrap_err();
         assert!(matches!(error, Error::NoBtf), "{error}");
     }
 
@@ -222,8 +297,8 @@ mod tests {
             scope: ScopeKind::Cgroup { id: 9 },
             ..options()
         };
-        let tree = plan(&facts(), &tree).unwrap();
-        let cgroup = plan(&facts(), &cgroup).unwrap();
+        let tree = plan(&facts(), &Denial::Lsm, &tree).unwrap();
+        let cgroup = plan(&facts(), &Denial::Lsm, &cgroup).unwrap();
         assert_eq!((tree.root_pid, tree.cgroup_id), (7, 0));
         assert_eq!((cgroup.root_pid, cgroup.cgroup_id), (0, 9));
     }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod check;
+mod denial;
 mod facts;
 mod needs;
 mod options;
@@ -11,6 +12,7 @@ mod tests;
 
 use std::fmt;
 
+use rustix::thread::CapabilitySet;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
@@ -18,6 +20,7 @@ use crate::kernel::Facts;
 use crate::tracepoint;
 
 pub use check::{Check, CheckId, Purpose, Status};
+pub(crate) use denial::denial;
 pub(crate) use facts::Essentials;
 
 use facts::Found;
@@ -129,6 +132,11 @@ impl Essentials {
     /// calls.
     pub(crate) fn require_bpf(&self) -> Result<()> {
         needs::require(self)
+    }
+
+    /// Whether signals may be sent to processes of others.
+    pub(crate) fn may_signal(&self) -> bool {
+        self.capabilities.contains(CapabilitySet::KILL) && !self.own_user_namespace
     }
 
     pub(crate) fn kernel(&self) -> &Facts {

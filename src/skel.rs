@@ -42,9 +42,11 @@ wire! {
     ebph_profile = 2880;
     ebph_row = 512;
     ebph_names = 512;
-    ebph_counters = 256;
-    ebph_globals = 72 + 80 + 40;
-    ebph_command = 152;
+    ebph_counters = 376;
+    ebph_globals = 72 + 80 + 40 + 40;
+    ebph_command = 192;
+    ebph_hold = 56;
+    ebph_exempt = 32;
     ebph_stage = 32 + 16 + 512 + 8 + 2 * 1152 + 13 * 8;
     ebph_task_record = 120;
     ebph_replay_op = 48;

@@ -12,6 +12,7 @@ use crate::loader::Maps;
 use crate::maps::Mapped;
 use crate::profile::{LONGEST_WINDOW, Origin, Profile, ProfileParts, Row, State};
 use crate::replay::saturating_ns;
+use crate::response::{ExecAnswer, Responses};
 use crate::skel::types;
 use crate::syscall::Symbol;
 
@@ -58,6 +59,35 @@ pub(crate) fn limits_to_wire(limits: &Limits, event_mask: u64) -> types::ebph_li
         thread_report_rate: limits.thread_report_rate,
         event_mask,
     }
+}
+
+pub(crate) fn responses_to_wire(responses: &Responses) -> types::ebph_responses {
+    let Responses {
+        delay, exec, kill, ..
+    } = responses;
+    let mut wire = types::ebph_responses::default();
+    let dry = |what: types::ebph_response, dry: bool| if dry { 1 << what.0 } else { 0 };
+    if let Some(delay) = delay {
+        wire.delay_unit = saturating_ns(delay.unit);
+        wire.delay_cap = saturating_ns(delay.cap);
+        wire.dry |= dry(types::ebph_response::EBPH_RESPONSE_DELAY, delay.dry_run);
+    }
+    if let Some(exec) = exec {
+        wire.exec_at = exec.lfc;
+        let what = match exec.answer {
+            ExecAnswer::Deny => types::ebph_response::EBPH_RESPONSE_DENY,
+            ExecAnswer::Suspend(wait) => {
+                wire.suspend = saturating_ns(wait);
+                types::ebph_response::EBPH_RESPONSE_SUSPEND
+            }
+        };
+        wire.dry |= dry(what, exec.dry_run);
+    }
+    if let Some(kill) = kill {
+        wire.kill_at = kill.lfc;
+        wire.dry |= dry(types::ebph_response::EBPH_RESPONSE_KILL, kill.dry_run);
+    }
+    wire
 }
 
 /// A zero-terminated path, as far as it goes; `None` if there is none.

@@ -29,6 +29,8 @@ pub struct Stats {
     pub threads: ThreadStats,
     /// What was judged.
     pub detection: DetectionStats,
+    /// What was done about anomalies.
+    pub responses: ResponseStats,
     /// Profiles: how many there are, by state, and what there was no room for.
     pub profiles: ProfileStats,
     /// Rows of the pool, one for each different call of each profile.
@@ -134,6 +136,51 @@ pub struct DetectionStats {
     pub suppressed: u64,
 }
 
+/// What was done about anomalies: see [`Responses`](crate::Responses).
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResponseStats {
+    /// Times that a process was stopped after a call.
+    pub delays: u64,
+    /// Times that a process was stopped after an exec, or a stop that a delay of the exec had begun was made longer.
+    pub suspended_execs: u64,
+    /// Execs that failed.
+    pub denied_execs: u64,
+    /// Processes killed.
+    pub kills: u64,
+    /// Delays of which only was to be said that there would have been one.
+    pub would_delay: u64,
+    /// Likewise, of execs that would have been held.
+    pub would_suspend_exec: u64,
+    /// Likewise, of execs that would have failed.
+    pub would_deny_exec: u64,
+    /// Processes that would have been killed; one that lives on is counted once, until it executes another
+    /// program.
+    pub would_kill: u64,
+    /// What was not done because of an exemption.
+    pub exempted: u64,
+    /// Processes that were not stopped because 1,024 were, or their pid is not visible to the monitor; or that the kernel
+    /// refused to stop, or to kill.
+    pub unheld: u64,
+    /// Processes that were not stopped because something else was just stopping them.
+    pub already_stopping: u64,
+    /// Stops that somebody else's `SIGCONT` ended before they were due.
+    pub interrupted: u64,
+    /// Stopped now.
+    pub held: u64,
+    /// Stops that were ended by the monitor.
+    pub released: u64,
+    /// Of these, those that were not: something else had stopped the process meanwhile.
+    pub left_stopped: u64,
+    /// How long those that were ended should have taken, in nanoseconds.
+    pub requested_ns: u64,
+    /// How long they took, in nanoseconds; less where the profile ceased to be normal meanwhile.
+    pub observed_ns: u64,
+    /// The longest that one took beyond what it should have, in nanoseconds.
+    pub worst_excess_ns: u64,
+}
+
 /// Profiles.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,6 +255,8 @@ pub struct FailureStats {
     pub index: u64,
     /// Failed reads of kernel memory.
     pub read: u64,
+    /// Stopped processes that could not be continued, because the kernel refused to send the signal.
+    pub signals: u64,
 }
 
 impl Stats {
@@ -262,6 +311,7 @@ impl Stats {
             calls,
             threads,
             detection,
+            responses,
             profiles,
             rows,
             events,
@@ -291,6 +341,18 @@ impl Stats {
             (&mut profiles.created, cell.created),
             (&mut profiles.refused, cell.no_slot),
             (&mut profiles.changed, cell.changed),
+            (&mut responses.delays, cell.responses[1]),
+            (&mut responses.suspended_execs, cell.responses[2]),
+            (&mut responses.denied_execs, cell.responses[3]),
+            (&mut responses.kills, cell.responses[4]),
+            (&mut responses.would_delay, cell.would_have[1]),
+            (&mut responses.would_suspend_exec, cell.would_have[2]),
+            (&mut responses.would_deny_exec, cell.would_have[3]),
+            (&mut responses.would_kill, cell.would_have[4]),
+            (&mut responses.exempted, cell.exempted),
+            (&mut responses.unheld, cell.unheld),
+            (&mut responses.already_stopping, cell.stopped),
+            (&mut responses.interrupted, cell.interrupted),
             (&mut rows.refused, cell.no_row),
             (&mut failures.contended, cell.contended),
             (&mut failures.storage, cell.failed_storage),

@@ -88,6 +88,19 @@ pub use program::Program;
 ///     println!("{}", testing::sample(kind));
 /// }
 /// ```
+///
+/// What is special about an event is changed in it:
+///
+/// ```
+/// use ebph::{Event, EventKind, ResponseAction, testing};
+///
+/// let mut event = testing::sample(EventKind::Response);
+/// if let Event::Response(response) = &mut event {
+///     response.action = ResponseAction::DenyExec;
+///     response.target = Some("/bin/sh".into());
+/// }
+/// assert!(event.to_string().contains("DENIED EXEC: /usr/sbin/nginx"));
+/// ```
 pub fn sample(kind: EventKind) -> Event {
     samples::sample(kind)
 }

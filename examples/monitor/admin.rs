@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use ebph::ResponseStats;
 
 use crate::asking::{self, Whom};
 use crate::output;
 use crate::protocol::{Answer, Code, Monitored, Refusal, Reply, Request};
+use crate::responses::{ResponseOptions, ResponseSettings};
 use crate::rows::StatusReport;
 use crate::settings::Settings;
 
@@ -41,6 +43,15 @@ enum Order {
         /// As in normal-wait=1d anomaly-limit=50 freeze-factor=128/32
         #[arg(value_name = "NAME=VALUE")]
         limits: Vec<String>,
+    },
+    /// Sets what is done about anomalies, all of it anew; without options shows it
+    Respond {
+        /// Does nothing any more: what is stopped goes on at once
+        #[arg(long, conflicts_with = "ResponseOptions")]
+        off: bool,
+
+        #[command(flatten)]
+        responses: ResponseOptions,
     },
     /// Saves every profile that changed
     Save,
@@ -85,6 +96,10 @@ fn order(administration: &Administration) -> Result<String, Refusal> {
         Order::Set { limits } => settings(limits)?,
         _ => Settings::default(),
     };
+    let responses = match &administration.order {
+        Order::Respond { responses, .. } => resolved(responses.clone())?,
+        _ => ResponseSettings::default(),
+    };
     let mut monitor = administration.whom.connect()?;
     let mut key = |which: &Which| asking::key(&mut monitor, &which.profile);
     let request = match &administration.order {
@@ -94,6 +109,11 @@ fn order(administration: &Administration) -> Result<String, Refusal> {
         }
         Order::Set { limits } if limits.is_empty() => Request::Limits {},
         Order::Set { .. } => Request::Set(settings),
+        Order::Respond {
+            off: false,
+            responses,
+        } if responses.is_empty() => Request::Responses {},
+        Order::Respond { .. } => Request::Respond(responses),
         Order::Save => Request::Save {},
         Order::Load { file } => {
             let path = std::path::absolute(file);
@@ -122,6 +142,7 @@ fn order(administration: &Administration) -> Result<String, Refusal> {
             .iter()
             .map(|(name, value)| format!("{name}={value}\n"))
             .collect(),
+        Answer::Responses(responses) => show(&responses),
         Answer::Saved { profiles: 1 } => "1 profile saved".to_owned(),
         Answer::Saved { profiles } => format!("{profiles} profiles saved"),
         Answer::Loaded {
@@ -143,6 +164,23 @@ fn settings(words: &[String]) -> Result<Settings, Refusal> {
         named.map_err(|what| Refusal::new(Code::InvalidSetting, what))?;
     }
     Ok(settings)
+}
+
+fn resolved(options: ResponseOptions) -> Result<ResponseSettings, Refusal> {
+    let resolved = options.resolve();
+    resolved.map_err(|what| Refusal::new(Code::InvalidSetting, what))
+}
+
+fn show(responses: &ResponseSettings) -> String {
+    let lines = responses.lines();
+    if lines.is_empty() {
+        return "nothing is done about anomalies".to_owned();
+    }
+    let lines = lines.iter().map(|(title, text)| {
+        let text = output::printable(text);
+        format!("{title:<13} {text}\n")
+    });
+    lines.collect()
 }
 
 fn done(request: &Request) -> String {
@@ -197,6 +235,8 @@ fn status(report: &StatusReport, all: bool) -> String {
         ("profile folder", folder.to_owned()),
         ("system calls", report.calls.to_string()),
         ("anomalous calls", report.anomalies.to_string()),
+        ("responses", report.responses.to_string()),
+        ("so far", so_far(&stats.responses)),
         ("events", stats.events.submitted.to_string()),
         ("events lost", report.lost.to_string()),
         ("lines not logged", report.log_failures.to_string()),
@@ -210,6 +250,36 @@ fn status(report: &StatusReport, all: bool) -> String {
         let _ = write!(text, "\n{stats}");
     }
     text
+}
+
+/// What was done about anomalies, and what only would have been.
+fn so_far(counts: &ResponseStats) -> String {
+    let parts: Vec<_> = [
+        ("delay", counts.delays, counts.would_delay),
+        (
+            "suspended exec",
+            counts.suspended_execs,
+            counts.would_suspend_exec,
+        ),
+        ("denied exec", counts.denied_execs, counts.would_deny_exec),
+        ("kill", counts.kills, counts.would_kill),
+    ]
+    .into_iter()
+    .filter(|(_, done, would_have)| (*done, *would_have) != (0, 0))
+    .map(|(what, done, would_have)| {
+        let ending = if done == 1 { "" } else { "s" };
+        match would_have {
+            0 => format!("{done} {what}{ending}"),
+            more => format!("{done} {what}{ending} ({more} that would have been)"),
+        }
+    })
+    .collect();
+    match (parts.is_empty(), counts.held) {
+        (true, _) => "nothing was done".to_owned(),
+        (false, 0) => parts.join(", "),
+        (false, 1) => format!("{}; 1 process is stopped now", parts.join(", ")),
+        (false, held) => format!("{}; {held} processes are stopped now", parts.join(", ")),
+    }
 }
 
 fn summary_date(report: &StatusReport) -> String {

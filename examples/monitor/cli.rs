@@ -15,6 +15,7 @@ use crate::format::Format;
 use crate::inspect::Inspection;
 use crate::log_file::Rotation;
 use crate::ps::Listing;
+use crate::responses::{ResponseOptions, ResponseSettings};
 use crate::top::Top;
 use crate::{FAILED, output};
 
@@ -35,6 +36,9 @@ struct Arguments {
 
     #[command(flatten)]
     service: ServiceOptions,
+
+    #[command(flatten)]
+    responses: ResponseOptions,
 }
 
 /// What is watched, and how: for all who start a monitor.
@@ -199,6 +203,7 @@ pub struct Watch {
     pub save_interval: Duration,
     pub redact_args: bool,
     pub events: EventMask,
+    pub responses: ResponseSettings,
     /// Whether somebody may ask for the last events.
     pub keep_events: bool,
     pub command: Option<Vec<OsString>>,
@@ -263,6 +268,7 @@ impl WatchOptions {
             save_interval: self.save_interval,
             redact_args: self.redact_args,
             events: self.events.unwrap_or_default(),
+            responses: ResponseSettings::default(),
             keep_events: true,
             command,
         }
@@ -293,7 +299,11 @@ pub fn read() -> Result<Asked, Usage> {
                     keep: service.log_keep,
                 },
             };
+            let responses = arguments.responses.resolve();
             let watch = Watch {
+                responses: responses.map_err(|what| {
+                    Usage(clap::Error::raw(ErrorKind::MissingRequiredArgument, what))
+                })?,
                 keep_events: service.socket.is_some(),
                 ..arguments.watch.resolve()
             };

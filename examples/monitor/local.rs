@@ -10,6 +10,7 @@ use ebph::{Key, Monitor, Profile};
 use crate::kept::Kept;
 use crate::log_file::Failures;
 use crate::protocol::{Answer, Code, Monitored, Refusal, Request};
+use crate::responses::ResponseSettings;
 use crate::rows::{ProcessRow, ProfileRow, StatusReport};
 use crate::settings::Settings;
 
@@ -66,6 +67,12 @@ impl Local {
                 monitor.set_limits(settings.applied_to(monitor.limits()))?;
                 Answer::Limits(Settings::of(&monitor.limits()))
             }
+            Request::Responses {} => self.responses(),
+            Request::Respond(settings) => {
+                let _alone = self.alone();
+                monitor.set_responses(settings.responses())?;
+                self.responses()
+            }
             Request::Save {} => Answer::Saved {
                 profiles: monitor.save()?,
             },
@@ -92,6 +99,10 @@ impl Local {
             Request::Reset { key } => monitor.reset(*key).map(done)?,
             Request::Forget { key } => monitor.forget(*key).map(done)?,
         })
+    }
+
+    fn responses(&self) -> Answer {
+        Answer::Responses(ResponseSettings::of(&self.monitor.responses()))
     }
 
     fn set_paused(&self, paused: bool) -> Result<Answer, Refusal> {
@@ -160,6 +171,7 @@ impl Local {
             last_event: self.kept.last(),
             log_failures: self.log_failures.count(),
             limits: Settings::of(&self.monitor.limits()),
+            responses: ResponseSettings::of(&self.monitor.responses()),
             stats,
         })
     }

@@ -112,7 +112,8 @@ pub fn note(text: &impl Display) {
 
 /// Says what went wrong.
 pub fn complain(message: &str) {
-    note(&format_args!("monitor: {message}"));
+    // Paths and names in it may have been chosen by anybody.
+    note(&format_args!("monitor: {}", printable(message)));
 }
 
 /// Returns one line of JSON in which nothing commands a terminal, or turns the direction of text

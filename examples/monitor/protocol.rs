@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::output::printable;
+use crate::responses::ResponseSettings;
 use crate::rows::{ProcessRow, ProfileRow, StatusReport};
 use crate::settings::Settings;
 
@@ -52,6 +53,10 @@ pub enum Request {
     Limits {},
     /// Changes the limits that are named: an [`Answer::Limits`] with all of them.
     Set(Settings),
+    /// What is done about anomalies: an [`Answer::Responses`].
+    Responses {},
+    /// Does what is named about anomalies, and nothing that is not: an [`Answer::Responses`].
+    Respond(ResponseSettings),
     /// Saves what changed: an [`Answer::Saved`].
     Save {},
     /// Imports a profile from a file that the monitor can read: an [`Answer::Loaded`].
@@ -97,6 +102,7 @@ pub enum Answer {
     Profile(Value),
     Events(EventBatch),
     Limits(Settings),
+    Responses(ResponseSettings),
     Saved {
         /// How many profiles were.
         profiles: usize,
@@ -157,6 +163,11 @@ pub enum Code {
     Busy,
     NoProfileDirectory,
     InvalidSetting,
+    /// This kernel cannot do it.
+    Unsupported,
+    /// The monitor lacks capabilities for it.
+    NotPrivileged,
+    NoSuchProcess,
     /// The answer would be longer than an answer may be.
     TooLarge,
     /// Nobody answers, or not any more.
@@ -211,8 +222,16 @@ impl From<Error> for Refusal {
             Error::Busy(_) => Code::Busy,
             Error::NoProfileDirectory => Code::NoProfileDirectory,
             Error::InvalidSetting { .. } => Code::InvalidSetting,
+            Error::Unsupported { .. } => Code::Unsupported,
+            Error::NotPrivileged { .. } => Code::NotPrivileged,
+            Error::NoSuchProcess(_) => Code::NoSuchProcess,
             _ => Code::Failed,
         };
+        // Not of who asks: that one needs none.
+        if let Error::NotPrivileged { missing } = &error {
+            let what = format!("the monitor lacks {} for it", missing.join(", "));
+            return Self::new(code, what);
+        }
         Self::new(code, error)
     }
 }

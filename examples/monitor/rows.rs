@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use ebph::{Key, Process, Profile, State, Stats};
 use serde::{Deserialize, Serialize};
 
+use crate::responses::ResponseSettings;
 use crate::settings::Settings;
 
 /// How a monitor is.
@@ -45,6 +46,8 @@ pub struct StatusReport {
     /// Events that could not be written to the log file.
     pub log_failures: u64,
     pub limits: Settings,
+    /// What is done about anomalies.
+    pub responses: ResponseSettings,
     /// Every counter.
     pub stats: Stats,
 }

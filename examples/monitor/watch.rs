@@ -101,6 +101,7 @@ fn monitor(
         .max_profiles(watch.max_profiles)
         .redact_args(watch.redact_args)
         .events(watch.events)
+        .responses(watch.responses.responses())
         .save_interval(watch.save_interval);
     if watch.keep_events {
         let kept = kept.clone();

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ebph::{Anomaly, Context, Event, EventHandler};
+use ebph::{Anomaly, Context, Event, EventHandler, ResponseAction};
 
 /// How long a notification may take to be delivered.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,6 +95,8 @@ fn about(event: &Event) -> Option<(String, Notification)> {
     let context = match event {
         Event::Anomaly(anomaly) => &anomaly.context,
         Event::UnbalancedSigreturn(event) => &event.context,
+        // Who only wants to know what would be done reads the log.
+        Event::Response(response) if !response.would_have => &response.context,
         _ => return None,
     };
     let program = program(context);
@@ -108,6 +110,16 @@ fn about(event: &Event) -> Option<(String, Notification)> {
             if event.certain { "critical" } else { "normal" },
             format!("{program} leaves a signal handler it never entered"),
             "This may be sigreturn-oriented programming.".to_owned(),
+        ),
+        Event::Response(response) => (
+            "critical",
+            match response.action {
+                ResponseAction::Delay(_) => format!("{program} is slowed down"),
+                ResponseAction::SuspendExec(_) => format!("{program} is held for a while"),
+                ResponseAction::DenyExec => format!("{program} was kept from an exec"),
+                _ => format!("{program} was killed"),
+            },
+            format!("{} of its last 128 calls were anomalous.", response.lfc),
         ),
         _ => return None,
     };

@@ -24,6 +24,8 @@ enum ebph_event_kind {
 	EBPH_EVENT_PROFILE_LOADED = 16,
 	EBPH_EVENT_PROFILE_EVICTED = 17,
 	EBPH_EVENT_EXECUTABLE_CHANGED = 18,
+	/* 19 is user space's own. */
+	EBPH_EVENT_RESPONSE = 20,
 };
 
 enum ebph_event_flag {
@@ -38,6 +40,7 @@ enum ebph_event_flag {
 	EBPH_REPLACED = 256,    /* ExecutableChanged: by another file, not rewritten */
 	EBPH_RETURNED = 512,    /* ProfileLoaded: its program was running already */
 	EBPH_SURROUNDED = 1024, /* struct ebph_circumstances and its texts follow */
+	EBPH_WOULD_HAVE = 2048, /* Response: nothing was done */
 };
 
 struct ebph_event_header {
@@ -78,7 +81,7 @@ struct ebph_view {
 	__u32 generation;
 };
 
-/* The call that an Anomaly or NewSequence is about. */
+/* The call that an Anomaly, NewSequence or Response is about. */
 struct ebph_call_view {
 	__u16 window[EBPH_DISTANCES]; /* symbols; [0] is the most recent; NONE: no call */
 	__u16 symbol;
@@ -86,8 +89,9 @@ struct ebph_call_view {
 	__u8 others; /* bit d-1: window[d-1] stands for all symbols after the 254th */
 	__u32 lfc;
 	__u32 max_lfc;
-	__u32 pad;
+	__u32 response; /* Response: enum ebph_response */
 	__u64 suppressed;
+	__u64 wait; /* Response: ns that the process is stopped for */
 };
 
 struct ebph_event {
@@ -111,6 +115,7 @@ enum ebph_text_of {
 	EBPH_TEXT_ARGS = 2, /* each ends with a zero byte */
 	EBPH_TEXT_CGROUP = 3,
 	EBPH_TEXT_ANCESTOR = 4,
+	EBPH_TEXT_TARGET = 12, /* Response: what was to be executed */
 	EBPH_TEXTS = 16,
 };
 

@@ -27,6 +27,7 @@ enum ebph_limit {
 	EBPH_ANCESTORS = 8,
 	EBPH_TEXT_ROOM = 16384, /* more than all texts of a report can take */
 	EBPH_ARGS = 1024,       /* one more than the bytes of arguments that are kept */
+	EBPH_HOLDS = 1024,      /* processes that can be stopped for a while at once */
 };
 
 /* The alphabet: one number for each (ABI, system call), see symbol.bpf.h. */
@@ -35,8 +36,8 @@ enum ebph_symbol {
 	EBPH_SYMBOL_COMPAT = 512,
 	EBPH_SYMBOL_UNKNOWN = 511, /* offset in either of the two: every number above 510 */
 	EBPH_SYMBOL_X32 = 1024,
-	EBPH_SYMBOL_URING = 1025, /* + opcode 0..=62; opcode 63 and above: the last */
-	EBPH_SYMBOL_URING_UNKNOWN = 1088,
+	EBPH_SYMBOL_URING = 1025, /* + opcode 0..=125; opcode 126 and above: the last */
+	EBPH_SYMBOL_URING_UNKNOWN = 1151,
 	EBPH_SYMBOLS = 1152,
 	EBPH_SYMBOL_NONE = 0xffff,
 };
@@ -165,6 +166,10 @@ struct ebph_call {
 	__u8 missed; /* bit d-1: distance d is not in the test plane */
 	__u8 id;
 	__u8 pad;
+	__u32 response; /* enum ebph_response */
+	__u32 response_pad;
+	__u64 wait;   /* ns that it stops for */
+	__u64 target; /* at an exec: address of the name of what is executed */
 };
 
 struct ebph_task {
@@ -172,7 +177,7 @@ struct ebph_task {
 	__u64 epochs; /* those of the profile, as last seen */
 	__u64 state;  /* likewise; calls held back were made while it was so */
 	__u32 wanted; /* bits of a row that an ordinary call has, in that state */
-	__u32 pad;
+	__u32 last;   /* of an ended thread: 1 + the slot it was bound to */
 	__u32 slot;
 	__u32 generation; /* of the profile in that slot */
 	__u32 run;        /* ebph_settings.run, as last seen */
@@ -199,11 +204,19 @@ struct ebph_task {
 	__u32 ended;      /* on a leader: its process was counted as ended */
 	__u64 rate_start; /* boot ns: the second that rate_used counts */
 	__u64 rate_used;  /* repeated reports */
+	__u32 stops_seen; /* how often its process had been stopped for a while at its last call */
+	__u32 worst;    /* the highest LFC of its own, and of those it descends from, since exec */
+	__u32 worst_of; /* the profile's time of being normal that this was in */
+	__u32 untold;   /* dry responses not told of, for the rate */
 	struct ebph_call call;
 	struct ebph_signal_frame frames[EBPH_SIGNAL_FRAMES];
 };
 
 /* -------------------------------------------------------------- settings */
+
+enum ebph_run {
+	EBPH_RUN = 1 << 16, /* one resume, in the units of ebph_globals.run */
+};
 
 enum ebph_scope {
 	EBPH_SCOPE_SYSTEM = 0,
@@ -228,6 +241,67 @@ struct ebph_limits {
 	__u64 report_rate;        /* repeated reports a second and profile */
 	__u64 thread_report_rate; /* ... and thread */
 	__u64 event_mask;         /* bit 1 << enum ebph_event_kind: send it */
+};
+
+/* What is done about anomalies, besides telling (thesis 5.2.2, pH). Changes while
+ * the hooks run. */
+enum ebph_response {
+	EBPH_RESPONSE_DELAY = 1,   /* the process stops for a while */
+	EBPH_RESPONSE_SUSPEND = 2, /* ... before what it has executed runs */
+	EBPH_RESPONSE_DENY = 3,    /* execve fails */
+	EBPH_RESPONSE_KILL = 4,
+	EBPH_RESPONSES = 8,
+};
+
+struct ebph_responses {
+	__u64 delay_unit; /* ns: a call waits 2^LFC times this; 0: none does */
+	__u64 delay_cap;  /* ns: but no longer than this */
+	__u64 suspend;    /* ns that an exec is held; 0: it is denied */
+	__u32 exec_at;    /* from this LFC on; 0: never */
+	__u32 kill_at;    /* likewise */
+	__u32 dry;        /* bit 1 << enum ebph_response: only say what would have been done */
+	__u32 pad;
+};
+
+/* Who is never answered: an executable or script by its key, a process by its pid
+ * and start. */
+struct ebph_exempt {
+	__u64 ino;    /* of a process: its start in clock ticks since boot */
+	__u64 script; /* as in the key */
+	__u32 dev;    /* of a process: its pid in the monitor's namespace */
+	__u32 generation;
+	__u32 process; /* 1 if it is one */
+	__u32 pad;
+};
+
+/* A process that was stopped for a while. Hooks claim and fill cells; the guardian,
+ * or whatever ends the stop before it is due, frees them. */
+enum ebph_hold_state {
+	EBPH_HOLD_FREE = 0,
+	EBPH_HOLD_TAKEN = 1,  /* being filled */
+	EBPH_HOLD_HELD = 2,   /* stopped, or about to be */
+	EBPH_HOLD_ENDING = 3, /* being continued */
+	EBPH_HOLD_MASK = 0xff,
+	EBPH_HOLD_CELL = 8,         /* a shift */
+	EBPH_HOLD_TENANT = 1 << 24, /* one use of the cell; below it the cell's own number */
+};
+
+enum ebph_hold_signal {
+	EBPH_HOLD_SIGNAL = 0xff, /* a stop signal that somebody else sent meanwhile; 0: none */
+	EBPH_HOLD_REACHED =
+		1 << 8, /* the signal that stops it was sent: kernels may take their time */
+};
+
+struct ebph_hold {
+	__u64 state;  /* uses << 24 | cell << 8 | enum ebph_hold_state; by compare-and-swap */
+	__u64 since;  /* boot ns */
+	__u64 due;    /* boot ns: when it is to go on */
+	__u64 start;  /* boot ns, of the process */
+	__u64 epochs; /* ebph_profile.epochs: if they moved, the reason is void */
+	__u32 slot;   /* of the profile */
+	__u32 generation;
+	__u32 pid;    /* in the monitor's pid namespace */
+	__u32 signal; /* enum ebph_hold_signal; under the lock of the process's signals */
 };
 
 /* ---------------------------------------------------------------- counts */
@@ -261,7 +335,13 @@ struct ebph_counters {
 	__u64 failed_index; /* hash map of keys */
 	__u64 failed_read;  /* kernel memory could not be read */
 	__u64 changed;      /* executables that changed under their profile */
-	__u64 reserved[5];
+	/* By enum ebph_response; the rest is there for the mask. */
+	__u64 responses[EBPH_RESPONSES];
+	__u64 would_have[EBPH_RESPONSES];
+	__u64 exempted;    /* responses that an exemption prevented */
+	__u64 unheld;      /* processes that could not be stopped: no cell, no pid, refused */
+	__u64 stopped;     /* ... because something else was stopping them */
+	__u64 interrupted; /* stops that somebody else's SIGCONT ended before they were due */
 };
 
 /* Slots and rows handed out. A free list is a stack threaded through its
@@ -283,11 +363,15 @@ struct ebph_pool {
 struct ebph_globals {
 	struct ebph_limits limits;
 	struct ebph_pool pool;
+	struct ebph_responses responses;
 	__u64 started;    /* boot ns */
 	__u64 root_start; /* of the tree's root: with root_tgid, unique across reuse */
 	__u32 root_tgid;  /* kernel-wide; 0: not found yet */
-	__u32 run;        /* 0: paused; else grows at each resume */
-	__u32 last_run;
+	/* 0: paused; else EBPH_RUN for each resume, and below that a count that moves
+	 * whenever a process is stopped for a while, so that threads look what became of
+	 * them. */
+	__u32 run;
+	__u32 last_run;   /* without that count */
 	__u32 self_tgid;  /* the embedding process, kernel-wide */
 	__u32 self_level; /* of its pid namespace */
 	__u32 self_ns;    /* inode number of that */
@@ -313,6 +397,7 @@ enum ebph_op {
 	EBPH_OP_OPEN = 13,     /* what is staged: makes or finds the profile, and holds it busy */
 	EBPH_OP_ABSORB = 14,   /* ... adds the rest to it, and lets go */
 	EBPH_OP_EVICT = 15, /* as FORGET, unless binds is no longer what the caller saw (EINVAL) */
+	EBPH_OP_RESPONSES = 16,
 };
 
 /* The low byte of ABSORB's argument; above it, flags of the event that tells. */
@@ -334,6 +419,7 @@ struct ebph_command {
 	__u64 file_size;
 	__u64 binds;
 	struct ebph_limits limits;
+	struct ebph_responses responses;
 	struct ebph_key key;
 };
 
@@ -472,15 +558,18 @@ EBPH_SIZE(ebph_key, 32);
 EBPH_SIZE(ebph_profile, 64 + 64 + 64 + 1024 + 512 + 1152);
 EBPH_SIZE(ebph_row, 512);
 EBPH_SIZE(ebph_signal_frame, 40);
-EBPH_SIZE(ebph_task, 528);
-EBPH_SIZE(ebph_counters, 256);
+EBPH_SIZE(ebph_task, 568);
+EBPH_SIZE(ebph_counters, 376);
+EBPH_SIZE(ebph_responses, 40);
+EBPH_SIZE(ebph_exempt, 32);
+EBPH_SIZE(ebph_hold, 56);
 EBPH_SIZE(ebph_event_header, 24);
 EBPH_SIZE(ebph_actor, 64);
 EBPH_SIZE(ebph_view, 112);
-EBPH_SIZE(ebph_call_view, 40);
+EBPH_SIZE(ebph_call_view, 48);
 EBPH_SIZE(ebph_event, 24 + 64 + 112 + 512);
 EBPH_SIZE(ebph_circumstances, 64 + 64 + 256);
-EBPH_SIZE(ebph_command, 48 + 72 + 32);
+EBPH_SIZE(ebph_command, 48 + 72 + 40 + 32);
 EBPH_SIZE(ebph_stage, 32 + 16 + 512 + 8 + 2 * EBPH_SYMBOLS + 13 * 8);
 EBPH_SIZE(ebph_task_record, 120);
 EBPH_SIZE(ebph_replay_op, 48);

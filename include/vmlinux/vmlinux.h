@@ -58,6 +58,10 @@ enum {
 	BPF_RB_RING_SIZE = 1,
 };
 
+enum {
+	PF_IO_WORKER = 0x10, /* task_struct.flags */
+};
+
 #include "arch.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -239,8 +243,22 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+
+struct sigpending {
+	sigset_t signal;
+};
+
+struct task_struct;
+
 struct signal_struct {
 	atomic_t live;
+	struct sigpending shared_pending;
+	struct task_struct *group_exec_task;
+	int group_stop_count;
+	unsigned int flags;
 };
 
 struct bpf_local_storage;
@@ -261,6 +279,9 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	struct sighand_struct *sighand;
+	sigset_t blocked;
+	struct sigpending pending;
 	unsigned long sas_ss_sp;
 	unsigned long sas_ss_size;
 	u32 parent_exec_id;
@@ -270,6 +291,10 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	kuid_t loginuid; /* with CONFIG_AUDIT, as the next */
 	unsigned int sessionid;
+};
+
+struct io_kiocb {
+	u8 opcode;
 };
 
 struct linux_binprm {
@@ -284,6 +309,10 @@ struct sigaction {
 
 struct k_sigaction {
 	struct sigaction sa;
+};
+
+struct sighand_struct {
+	struct k_sigaction action[64];
 };
 
 struct kernel_siginfo;

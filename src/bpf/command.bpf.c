@@ -199,8 +199,8 @@ static __always_inline int command__setup(struct ebph_command *cmd)
 	     globals.self_level * bpf_core_type_size(struct upid);
 	globals.self_ns = BPF_CORE_READ(at, ns, ns.inum);
 	globals.started = bpf_ktime_get_boot_ns();
-	globals.last_run = 1;
-	globals.run = 1;
+	globals.last_run = EBPH_RUN;
+	globals.run = EBPH_RUN;
 	return 0;
 }
 
@@ -295,11 +295,15 @@ int ebph_command(struct ebph_command *cmd)
 		globals.limits = cmd->limits;
 		cmd->result = 0;
 		break;
+	case EBPH_OP_RESPONSES:
+		globals.responses = cmd->responses;
+		cmd->result = 0;
+		break;
 	case EBPH_OP_RUN:
 		if (!cmd->arg)
 			globals.run = 0;
 		else if (!globals.run)
-			globals.run = globals.last_run = globals.last_run + 1;
+			globals.run = globals.last_run = globals.last_run + EBPH_RUN ?: EBPH_RUN;
 		cmd->result = 0;
 		break;
 	case EBPH_OP_FILE_KEY:

@@ -33,6 +33,8 @@ const struct {
 	enum ebph_pending pending;
 	enum ebph_absorb absorb;
 	enum ebph_profile_flag profile_flag;
+	enum ebph_response response;
+	enum ebph_hold_state hold_state;
 } cfg_names;
 
 /* An optimisation barrier: the value is unknown to the compiler from here on,

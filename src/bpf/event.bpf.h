@@ -164,11 +164,12 @@ static __always_inline void event__fill(struct ebph_call_event *e, u32 kind, u32
 	}
 	e->call.others = others;
 	e->call.symbol = c->symbol;
-	e->call.missed = kind == EBPH_EVENT_ANOMALY ? c->missed : c->novel;
+	e->call.missed = kind == EBPH_EVENT_NEW_SEQUENCE ? c->novel : c->missed;
 	e->call.lfc = c->lfc;
 	e->call.max_lfc = c->max_lfc;
-	e->call.pad = 0;
+	e->call.response = kind == EBPH_EVENT_RESPONSE ? c->response : 0;
 	e->call.suppressed = suppressed;
+	e->call.wait = kind == EBPH_EVENT_RESPONSE ? c->wait : 0;
 }
 
 __noinline int event__call(u32 kind, u32 flags, struct ebph_profile *p, struct ebph_call *c,
@@ -207,6 +208,8 @@ __noinline int event__alert(u32 kind, u32 flags, struct ebph_profile *p, struct 
 	if (!r)
 		return event__call(kind, flags, p, c, suppressed);
 	report__gather(cell);
+	if (kind == EBPH_EVENT_RESPONSE)
+		report__target(cell, c->target);
 	event__fill(&r->event, kind, flags | EBPH_SURROUNDED, p, c, suppressed);
 	size = r->at.texts;
 	if (size > EBPH_TEXT_ROOM)
@@ -221,11 +224,9 @@ __noinline int event__alert(u32 kind, u32 flags, struct ebph_profile *p, struct 
 	return 0;
 }
 
-/* The thread is asked first, so that what it may not send uses up nothing of its
- * profile's share. */
-static __always_inline bool event__too_many(struct ebph_profile *p, struct ebph_task *ts)
+static __always_inline bool event__too_many_of_thread(struct ebph_task *ts)
 {
-	u64 start, now = bpf_ktime_get_boot_ns();
+	u64 now = bpf_ktime_get_boot_ns();
 
 	if ((s64)(now - ts->rate_start) >= NS_PER_SEC) {
 		ts->rate_start = now;
@@ -234,12 +235,26 @@ static __always_inline bool event__too_many(struct ebph_profile *p, struct ebph_
 	if (ts->rate_used >= globals.limits.thread_report_rate)
 		return true;
 	ts->rate_used += 1;
+	return false;
+}
+
+static __always_inline bool event__too_many_of_profile(struct ebph_profile *p)
+{
+	u64 start, now = bpf_ktime_get_boot_ns();
+
 	/* Another thread may have begun a second after we looked at the clock. */
 	start = *(volatile u64 *)&p->rate_start;
 	if ((s64)(now - start) >= NS_PER_SEC &&
 	    __sync_val_compare_and_swap(&p->rate_start, start, now) == start)
 		p->rate_used = 0;
 	return __sync_fetch_and_add(&p->rate_used, 1) >= globals.limits.report_rate;
+}
+
+/* The thread is asked first, so that what it may not send uses up nothing of its
+ * profile's share. */
+static __always_inline bool event__too_many(struct ebph_profile *p, struct ebph_task *ts)
+{
+	return event__too_many_of_thread(ts) || event__too_many_of_profile(p);
 }
 
 /* The first of a kind is always sent, repeats so many a second. */

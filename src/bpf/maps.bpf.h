@@ -118,6 +118,47 @@ struct {
 	__type(value, struct report);
 } reports SEC(".maps");
 
+/* What concerns a process as a whole, on its first thread; made when there is
+ * something to note. Hooks only. */
+struct process {
+	__u64 held;  /* what the state of its cell is for as long as it is held */
+	__u32 stops; /* how often it was stopped for a while */
+	__u32 worst; /* as in struct ebph_task, of all its threads */
+	__u32 worst_of;
+	__u32 told; /* which responses there were: a bit each, above them the period */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct process);
+} processes SEC(".maps");
+
+/* Processes that are stopped for a while. Hooks and the guardian write, both
+ * through compare-and-swap: what is here outlives whoever was to look after it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, EBPH_HOLDS);
+	__type(key, __u32);
+	__type(value, struct ebph_hold);
+} holds SEC(".maps");
+
+/* Wakes the guardian; what a record says is of no account. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} wakes SEC(".maps");
+
+/* Who is never answered. User space writes, the answering hooks read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct ebph_exempt);
+	__type(value, __u32);
+} exempt SEC(".maps");
+
 /* A profile that is being loaded, and its rows by the profile's own ids. User
  * space writes them through a mapping, one profile at a time; commands read. */
 struct {
@@ -184,6 +225,11 @@ struct ebph_globals globals;
 static __always_inline struct ebph_profile *profile_at(u32 slot)
 {
 	return bpf_map_lookup_elem(&profiles, &slot);
+}
+
+static __always_inline struct ebph_hold *hold_at(u32 index)
+{
+	return bpf_map_lookup_elem(&holds, &index);
 }
 
 static __always_inline struct ebph_row *row_at(u32 index)

@@ -20,6 +20,7 @@ int BPF_PROG(ebph_fork, struct task_struct *parent, struct task_struct *child)
 	above = (struct pt_regs *)bpf_task_pt_regs(parent);
 	below = (struct pt_regs *)bpf_task_pt_regs(child);
 	task__fork(from, to, above->sp != below->sp);
+	response__fork(parent, child, to);
 	return 0;
 }
 
@@ -43,10 +44,12 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	}
 	p = task__bound(ts);
 	if (p) {
+		response__exec(p, ts, EBPH_RESPONSE_SUSPEND, (u64)BPF_CORE_READ(bprm, filename));
 		task__flush(ts, p);
 		__sync_fetch_and_add(&p->ended, 1);
 		event__flushed(p, ts);
 	}
+	process__forgive(task);
 	task__unbind(ts);
 	ts->exec_id = task->self_exec_id;
 	ts->flags &= ~EBPH_TASK_UNCERTAIN;
@@ -71,6 +74,31 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	return 0;
 }
 
+/* Two last threads may both see that none is left: the mark on their leader lets
+ * one of them count the process. */
+static __always_inline void process__count_end(struct task_struct *task, struct ebph_task *leader,
+					       struct ebph_profile *p)
+{
+	if (!task->signal->live.counter &&
+	    (!leader || !__sync_lock_test_and_set(&leader->ended, 1)))
+		__sync_fetch_and_add(&p->ended, 1);
+}
+
+/* The same for a thread of which nothing is known, as of io_uring's workers (which
+ * up to 6.4 do not look like it any more when they end): if it outlives the
+ * program's own, its leader tells which profile the process had. */
+static __always_inline void unknown__exit(struct task_struct *task)
+{
+	struct ebph_task *leader = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+	struct ebph_profile *p;
+
+	if (!leader)
+		return;
+	p = profile_at(leader->last - 1);
+	if (p && p->generation == leader->generation && profile__state(p) & EBPH_LIVE)
+		process__count_end(task, leader, p);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(ebph_exit, struct task_struct *task)
 {
@@ -78,19 +106,26 @@ int BPF_PROG(ebph_exit, struct task_struct *task)
 	struct ebph_profile *p;
 
 	task = bpf_get_current_task_btf();
+	if (!task->signal->live.counter) {
+		hold__drop(task->group_leader);
+		/* With the monitor ends what it began, also where another process has
+		 * inherited what these programs are attached by. */
+		if (task->tgid == globals.self_tgid)
+			globals.run = 0;
+	} else if (task == task->group_leader) {
+		process__hand_over(task);
+	}
 	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (!ts)
+	if (!ts) {
+		unknown__exit(task);
 		return 0;
+	}
 	p = task__bound(ts);
 	if (p) {
 		task__flush(ts, p);
-		/* Two last threads may both see that none is left: the mark on
-		 * their leader lets one of them count the process. */
-		if (!task->signal->live.counter) {
-			leader = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
-			if (!leader || !__sync_lock_test_and_set(&leader->ended, 1))
-				__sync_fetch_and_add(&p->ended, 1);
-		}
+		ts->last = ts->slot + 1;
+		leader = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+		process__count_end(task, leader, p);
 		event__flushed(p, ts);
 	} else {
 		task__forfeit(ts);

@@ -105,23 +105,49 @@ static __always_inline struct ebph_task *task__make(struct task_struct *task)
 	return ts;
 }
 
+/* A thread that the kernel made for a process, such as io_uring's that polls a
+ * submission queue. It never runs the program's code, and no fork announces it. */
+static __always_inline bool task__is_worker(struct task_struct *task)
+{
+	return task->flags & PF_IO_WORKER;
+}
+
+/* Such a thread is its process's: it cannot be found otherwise once that was given
+ * to another parent, and its script is known from the exec only. */
+static __always_inline void task__join(struct ebph_task *ts, struct task_struct *task)
+{
+	struct ebph_task *leader = bpf_task_storage_get(&tasks, task->group_leader, NULL, 0);
+
+	if (!leader)
+		return;
+	ts->script = leader->script;
+	if (cfg_scope == EBPH_SCOPE_TREE)
+		ts->flags |= leader->flags & EBPH_TASK_IN;
+	ts->flags |= leader->flags & EBPH_TASK_SELF;
+}
+
 /* A thread without state: it ran before the monitor did, or its fork was
  * missed. It starts afresh with its executable's profile. */
 static __noinline struct ebph_task *task__first_sight(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ebph_task *ts = task__make(task);
+	bool late;
 
 	if (!ts) {
 		count(no_state);
 		return NULL;
 	}
 	scope__decide(ts, task);
-	ts->flags |= EBPH_TASK_UNCERTAIN;
+	late = task->start_boottime > globals.started;
+	if (task__is_worker(task))
+		task__join(ts, task);
+	else if (late && ts->flags & EBPH_TASK_IN && !scope__is_self(task))
+		count(late_tasks);
+	if (!late || !task__is_worker(task))
+		ts->flags |= EBPH_TASK_UNCERTAIN;
 	if (scope__is_self(task))
 		ts->flags |= EBPH_TASK_SELF;
-	else if (ts->flags & EBPH_TASK_IN && task->start_boottime > globals.started)
-		count(late_tasks);
 	return ts;
 }
 

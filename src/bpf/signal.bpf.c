@@ -87,6 +87,9 @@ int BPF_PROG(ebph_signal, int sig, struct kernel_siginfo *info, struct k_sigacti
 		}
 	}
 	did = frame__push(ts, &s);
+	/* Which call it interrupted is known from here on. */
+	if (sig == SIGSTOP_)
+		process__note_stop(ts, task);
 	if (s.handled)
 		count(signals);
 	if (did & EBPH_DID_PUSH_DEEP)

@@ -343,6 +343,28 @@ static __always_inline bool file__is_gone(struct file *file)
 	return BPF_CORE_READ(dentry, d_parent) != dentry && !BPF_CORE_READ(dentry, d_hash.pprev);
 }
 
+/* What is about to be executed, as it was called. */
+__noinline int report__target(u32 report, u64 address)
+{
+	struct report *r = report_at(report);
+	u32 to;
+	long n;
+
+	if (!r || !address)
+		return 0;
+	to = r->at.texts;
+	opaque(to);
+	if (to > EBPH_TEXT_ROOM - PATH_ROOM)
+		return 0;
+	n = bpf_probe_read_kernel_str(&r->text[to & (EBPH_TEXT_ROOM - 1)], PATH_ROOM,
+				      (void *)address);
+	if (n < 1)
+		count(failed_read);
+	else
+		report__text(r, EBPH_TEXT_TARGET, n - 1, n == PATH_ROOM);
+	return 0;
+}
+
 /* Everything about the current task, into a claimed cell. No function of its own:
  * eight frames are all that the verifier allows, and an anomaly's take them all. */
 static __always_inline int report__gather(u32 report)

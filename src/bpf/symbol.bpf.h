@@ -66,6 +66,14 @@ static __always_inline u32 symbol__of(struct task_struct *task, s64 nr)
 	return compat ? EBPH_SYMBOL_COMPAT + n : n;
 }
 
+/* An operation of io_uring; the same for all ABIs. */
+static __always_inline u32 symbol__uring(u32 opcode)
+{
+	if (opcode >= EBPH_SYMBOL_URING_UNKNOWN - EBPH_SYMBOL_URING)
+		return EBPH_SYMBOL_URING_UNKNOWN;
+	return EBPH_SYMBOL_URING + opcode;
+}
+
 static __always_inline bool symbol__is_sigreturn(u32 symbol)
 {
 	return symbol == ARCH_NR_SIGRETURN ||

@@ -21,6 +21,7 @@ __noinline int task__refresh(struct ebph_task *ts)
 			__sync_fetch_and_add(&p->ended, 1);
 			event__flushed(p, ts);
 		}
+		process__forgive(task);
 		task__unbind(ts);
 		ts->retry = 0;
 		ts->exec_id = task->self_exec_id;
@@ -49,15 +50,17 @@ __noinline int task__refresh(struct ebph_task *ts)
 		count(paused);
 		return false;
 	}
-	if (ts->run != run) {
+	if ((ts->run ^ run) / EBPH_RUN) {
 		/* What happened during a pause is not known: no pair spans it. */
 		ts->window = 0;
 		ts->depth = 0;
 		ts->restart = 0;
 		ts->flags |= EBPH_TASK_UNCERTAIN;
 		task__empty_frame(ts);
-		ts->run = run;
+	} else if (ts->run != run && !response__went_on(ts, task)) {
+		return true;
 	}
+	ts->run = run;
 	return true;
 }
 
@@ -81,8 +84,9 @@ __noinline int task__profile(struct ebph_task *ts)
 		count(late_binds);
 	}
 	if (bind__current(ts, 0)) {
-		/* In the middle of its run: it may be within a handler. */
-		ts->flags |= EBPH_TASK_UNCERTAIN;
+		/* In the middle of its run: it may be within a handler, unless it has none. */
+		if (!task__is_worker(bpf_get_current_task_btf()))
+			ts->flags |= EBPH_TASK_UNCERTAIN;
 		return true;
 	}
 	count(unprofiled);
@@ -107,8 +111,14 @@ static __always_inline void regs__keep_pc(struct task_struct *task, struct ebph_
 #endif
 }
 
+/* What `number` is. */
+enum call_kind {
+	CALL_SYSTEM = 0, /* that of a system call */
+	CALL_URING = 1,  /* the opcode of an io_uring operation */
+};
+
 /* The long way: finds everything out anew. */
-__noinline int sys_enter__slow(s64 nr)
+__noinline int call__slow(s64 number, u32 kind)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ebph_profile *p;
@@ -131,8 +141,13 @@ __noinline int sys_enter__slow(s64 nr)
 		if (!p)
 			return 0;
 	}
+	if (kind == CALL_URING) {
+		/* The call that submits it has settled frames and restarts. */
+		symbol = symbol__uring(number);
+		goto observe;
+	}
 	regs__keep_pc(task, ts);
-	symbol = symbol__of(task, nr);
+	symbol = symbol__of(task, number);
 	if (symbol == EBPH_SYMBOL_NONE) {
 		count(ignored);
 		return 0;
@@ -146,15 +161,18 @@ __noinline int sys_enter__slow(s64 nr)
 			return 0;
 		}
 	}
+observe:
 	ts->call.did = 0;
 	profile__observe(p, ts, symbol, ts->slot, EBPH_BATCH);
 	event__report(p, ts);
+	if (ts->call.did & EBPH_DID_TEST && ts->call.lfc)
+		response__call(p, ts);
 	if (symbol__is_exit(symbol)) {
 		/* Where hooks can be preempted, the one at exit may be skipped. */
 		task__flush(ts, p);
 		event__flushed(p, ts);
 	}
-	if (symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(nr))
+	if (symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(number))
 		event__sigreturn(p, ts, frame__pop(ts));
 	return 0;
 }
@@ -199,7 +217,7 @@ static __always_inline int sys_enter(long nr, u32 scope, bool preemptible)
 	if (profile__quick(p, ts, symbol, EBPH_BATCH))
 		return 0;
 slow:
-	return sys_enter__slow(nr);
+	return call__slow(nr, CALL_SYSTEM);
 }
 
 /* The second of each pair is for kernels whose tp_btf programs run preemptibly,

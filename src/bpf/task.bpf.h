@@ -25,6 +25,9 @@ static __always_inline void task__fork(const struct ebph_task *parent, struct eb
 	child->calls = 0;
 	child->anomalies = 0;
 	child->retry = parent->retry;
+	child->stops_seen = parent->stops_seen;
+	child->worst = parent->worst;
+	child->worst_of = parent->worst_of;
 	child->pc = 0;
 	child->ended = 0;
 	task__empty_frame(child);
@@ -55,6 +58,7 @@ static __always_inline void task__bind(struct ebph_task *ts, struct ebph_profile
 static __always_inline void task__unbind(struct ebph_task *ts)
 {
 	ts->slot = EBPH_SLOT_NONE;
+	ts->worst = 0;
 	ts->window = 0;
 	ts->depth = 0;
 	ts->restart = 0;

@@ -9,8 +9,8 @@ use super::surroundings;
 use super::wire::{self, CallView, Cursor, Header, Names, View};
 use super::{
     Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, ExecutableChanged,
-    Marks, MissedPair, NewSequence, ProfileEvent, ProfileLoaded, ProfileView, StartNormal,
-    StopCause, StopNormal, UnbalancedSigreturn,
+    Marks, MissedPair, NewSequence, ProfileEvent, ProfileLoaded, ProfileView, Response,
+    ResponseAction, StartNormal, StopCause, StopNormal, UnbalancedSigreturn,
 };
 use crate::clock::Clock;
 use crate::profile::{State, distances, word_is_frozen, word_is_incomplete};
@@ -54,7 +54,10 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
     let flag = |flag| head.flags & flag != 0;
     let is_call = matches!(
         kind,
-        EventKind::Anomaly | EventKind::NewSequence | EventKind::UnbalancedSigreturn
+        EventKind::Anomaly
+            | EventKind::NewSequence
+            | EventKind::UnbalancedSigreturn
+            | EventKind::Response
     );
     let base = if is_call {
         wire::CALL_EVENT_SIZE
@@ -76,9 +79,11 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
         true => Some(CallView::read(&mut from).ok_or(mismatch(expected))?),
         false => None,
     };
+    let mut target = None;
     if surrounded {
-        let circumstances = surroundings::read(&mut from).ok_or(DecodeError::Texts)?;
+        let (circumstances, executed) = surroundings::read(&mut from).ok_or(DecodeError::Texts)?;
         context.circumstances = Some(Box::new(circumstances));
+        target = executed;
     }
     let by_command = flag(wire::BY_COMMAND);
     let profile_event = |context| {
@@ -142,6 +147,11 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
             let call = call.ok_or(mismatch(expected))?;
             call_event(kind, context, &call)?
         }
+        EventKind::Response => {
+            let call = call.ok_or(mismatch(expected))?;
+            let would_have = flag(wire::WOULD_HAVE);
+            response(context, &call, would_have, target)?
+        }
         // Not from the kernel; `from_wire` gives none of them.
         EventKind::Lost | EventKind::Warning | EventKind::ProfileSetAside => {
             return Err(DecodeError::Kind(head.kind));
@@ -154,20 +164,11 @@ pub(crate) fn decode(bytes: &[u8], clock: &Clock, lost_seen: u64) -> Result<Deco
 }
 
 fn call_event(kind: EventKind, context: Context, call: &CallView) -> Result<Event, DecodeError> {
-    let symbol = Symbol::from_wire(call.symbol).ok_or(DecodeError::Symbol(call.symbol))?;
-    let places = places(call)?;
-    let pairs = distances(call.missed)
-        .map(|distance| MissedPair {
-            distance,
-            previous: places[usize::from(distance) - 1].unwrap_or(Letter::Unknown),
-        })
-        .collect();
-    let window = places
-        .into_iter()
-        .rev()
-        .flatten()
-        .chain([Letter::Symbol(symbol)])
-        .collect();
+    let Call {
+        symbol,
+        window,
+        pairs,
+    } = Call::read(call)?;
     Ok(if kind == EventKind::Anomaly {
         Event::Anomaly(Box::new(Anomaly {
             context,
@@ -186,6 +187,66 @@ fn call_event(kind: EventKind, context: Context, call: &CallView) -> Result<Even
             novel: pairs,
         }))
     })
+}
+
+fn response(
+    context: Context,
+    view: &CallView,
+    would_have: bool,
+    target: Option<PathBuf>,
+) -> Result<Event, DecodeError> {
+    let wait = Duration::from_nanos(view.wait);
+    let action = match view.response {
+        wire::RESPONSE_DELAY => ResponseAction::Delay(wait),
+        wire::RESPONSE_SUSPEND => ResponseAction::SuspendExec(wait),
+        wire::RESPONSE_DENY => ResponseAction::DenyExec,
+        wire::RESPONSE_KILL => ResponseAction::Kill,
+        _ => return Err(DecodeError::Cause),
+    };
+    let call = Call::read(view)?;
+    Ok(Event::Response(Box::new(Response {
+        context,
+        action,
+        would_have,
+        symbol: call.symbol,
+        window: call.window,
+        missed: call.pairs,
+        lfc: view.lfc,
+        max_lfc: view.max_lfc,
+        target,
+        suppressed: view.suppressed,
+    })))
+}
+
+/// A call with what was before it.
+struct Call {
+    symbol: Symbol,
+    window: Vec<Letter>,
+    pairs: Vec<MissedPair>,
+}
+
+impl Call {
+    fn read(view: &CallView) -> Result<Self, DecodeError> {
+        let symbol = Symbol::from_wire(view.symbol).ok_or(DecodeError::Symbol(view.symbol))?;
+        let places = places(view)?;
+        let pairs = distances(view.missed)
+            .map(|distance| MissedPair {
+                distance,
+                previous: places[usize::from(distance) - 1].unwrap_or(Letter::Unknown),
+            })
+            .collect();
+        let window = places
+            .into_iter()
+            .rev()
+            .flatten()
+            .chain([Letter::Symbol(symbol)])
+            .collect();
+        Ok(Self {
+            symbol,
+            window,
+            pairs,
+        })
+    }
 }
 
 /// What the places of the window hold, most recent first; `None` where no call was made yet.

@@ -1,6 +1,9 @@
 //! Events as one line that can be read at three in the morning.
 
 mod explain;
+mod response;
+
+pub(super) use response::Why;
 
 use std::fmt;
 use std::path::Path;
@@ -120,6 +123,7 @@ impl fmt::Display for Event {
                 f.write_str("; calls: ")?;
                 calls(f, &event.window)
             }
+            Self::Response(response) => response.fmt(f),
             Self::UnbalancedSigreturn(event) if f.alternate() => explain::sigreturn(f, event),
             Self::UnbalancedSigreturn(event) => {
                 profile_line(f, "UNBALANCED SIGRETURN", &event.context)?;
@@ -184,16 +188,7 @@ impl fmt::Display for Anomaly {
             "; {} of this thread's last 128 calls anomalous, at most {}",
             self.lfc, self.max_lfc
         )?;
-        if self.suppressed > 0 {
-            match self.suppressed {
-                1 => f.write_str("; 1 repeat left out")?,
-                more => write!(f, "; {more} repeats left out")?,
-            }
-        }
-        if self.context.lost_before > 0 {
-            write!(f, "; {} events lost before it", self.context.lost_before)?;
-        }
-        Ok(())
+        left_out_line(f, self.suppressed, self.context.lost_before)
     }
 }
 
@@ -211,7 +206,21 @@ impl fmt::Display for WarningKind {
             Self::Undecodable => "a record from the kernel could not be understood",
             Self::HandlerPanic => "an event handler panicked",
             Self::Store => "a profile could not be saved or read",
+            Self::Guardian => "the process that continues stopped ones had ended, and was replaced",
         })
+    }
+}
+
+/// What the reports before did not tell.
+fn left_out_line(f: &mut fmt::Formatter<'_>, suppressed: u64, lost: u64) -> fmt::Result {
+    match suppressed {
+        0 => {}
+        1 => f.write_str("; 1 repeat left out")?,
+        more => write!(f, "; {more} repeats left out")?,
+    }
+    match lost {
+        0 => Ok(()),
+        lost => write!(f, "; {lost} events lost before it"),
     }
 }
 

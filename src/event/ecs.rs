@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::display::Why;
 use super::export::{
     self, Confidence, Host, PRODUCT, Severity, VERSION, command_line, entity, name_of,
     without_nulls,
@@ -38,7 +39,8 @@ impl Event {
 
     /// Returns the event as a document in the Elastic Common Schema, as of this machine.
     ///
-    /// Alerts have `event.kind` "alert" and a `rule`, everything else "event". What the schema has
+    /// Alerts have `event.kind` "alert" and a `rule`, everything else "event". `event.action` is the kind,
+    /// and of a response what was done. What the schema has
     /// no field for is below `ebph`, named as in [`to_json`](Self::to_json).
     ///
     /// # Examples
@@ -60,6 +62,7 @@ impl Event {
     pub fn to_ecs_of(&self, host: &Host) -> Value {
         let (category, what) = self.ecs_category();
         let kind = self.kind().as_str();
+        let response = self.response();
         let mut document = json!({
             "@timestamp": rfc3339(self.time()),
             "ecs": { "version": Self::ECS_VERSION },
@@ -69,7 +72,11 @@ impl Event {
                 "kind": if self.is_alert() { "alert" } else { "event" },
                 "category": category,
                 "type": [what],
-                "action": kind,
+                "action": response.map_or(kind, |response| response.action.as_str()),
+                "outcome": response
+                    .filter(|response| !response.would_have)
+                    .map(|_| "success"),
+                "reason": response.map(|response| Why(response).to_string()),
                 "module": PRODUCT,
                 "provider": PRODUCT,
                 "dataset": format!("{PRODUCT}.events"),
@@ -105,15 +112,15 @@ impl Event {
                 document["ebph"]["exe"] = json!(exe.map(text));
             }
         }
+        if let Some(target) = response.and_then(|response| response.target.as_deref()) {
+            document["file"] = file(Some(target));
+        }
         if let Event::ExecutableChanged(event) = self {
             let profile = event.context.profile.as_ref();
             let exe = profile
                 .filter(|profile| !profile.marks.exe_truncated)
                 .and_then(|profile| profile.exe.as_deref());
-            document["file"] = json!({
-                "path": exe.map(text),
-                "name": exe.map(|exe| name_of(Some(exe), "")),
-            });
+            document["file"] = file(exe);
         }
         without_nulls(document)
     }
@@ -121,7 +128,13 @@ impl Event {
     /// `event.category` and `event.type`. What is about the monitor itself has no category.
     fn ecs_category(&self) -> (&'static [&'static str], &'static str) {
         match self {
-            Self::Anomaly(_) | Self::UnbalancedSigreturn(_) => {
+            // What is denied is no event of the process: that went on, or has ended.
+            Self::Response(response)
+                if !response.would_have && response.action.wait().is_none() =>
+            {
+                (&["intrusion_detection"], "denied")
+            }
+            Self::Anomaly(_) | Self::UnbalancedSigreturn(_) | Self::Response(_) => {
                 (&["intrusion_detection", "process"], "info")
             }
             Self::ProfileCreated(_) => (&["configuration"], "creation"),
@@ -153,6 +166,13 @@ const fn ecs_severity(severity: Severity) -> u32 {
         Severity::Medium => 47,
         Severity::High => 73,
     }
+}
+
+fn file(path: Option<&Path>) -> Value {
+    json!({
+        "path": path.map(text),
+        "name": path.map(|path| name_of(Some(path), "")),
+    })
 }
 
 fn process(context: &Context) -> Value {

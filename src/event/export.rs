@@ -1,6 +1,8 @@
 //! What the formats of others ask of an event, and it does not say itself: how grave it is, what
 //! it is called, and on which machine it happened.
 
+mod call;
+
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -10,6 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Circumstances, Context, Event, ProfileView, StopCause};
 use crate::clock;
+
+pub(super) use call::Call;
 
 /// The name under which other formats know where events come from.
 pub(super) const PRODUCT: &str = "ebph";
@@ -27,8 +31,8 @@ pub enum Severity {
     Low,
     /// Somebody should look: an anomaly, or programs that are not judged any more.
     Medium,
-    /// Somebody should look soon: a thread with several anomalies, or one that left a handler it
-    /// certainly did not enter.
+    /// Somebody should look soon: a thread with several anomalies, one that left a handler it
+    /// certainly did not enter, or something was done to a process.
     High,
 }
 
@@ -93,7 +97,8 @@ const MANY_CALLS: u64 = 100_000;
 impl Event {
     /// Returns how grave it is.
     ///
-    /// An anomaly is [`Severity::Medium`], and [`Severity::High`] in a thread that had four or
+    /// What was done about anomalies is [`Severity::High`], and [`Severity::Medium`] if it is only said
+    /// what would have been. An anomaly is [`Severity::Medium`], and [`Severity::High`] in a thread that had four or
     /// more among its last 128 calls. An unbalanced `rt_sigreturn` is [`Severity::High`] if it is
     /// certain, else [`Severity::Medium`]. [`Severity::Medium`] is also what leaves programs
     /// unjudged: a profile that is no longer normal, or learns anew, for its anomalies, and the
@@ -102,7 +107,9 @@ impl Event {
         match self {
             Self::Anomaly(anomaly) if anomaly.lfc >= SEVERAL => Severity::High,
             Self::UnbalancedSigreturn(event) if event.certain => Severity::High,
+            Self::Response(event) if !event.would_have => Severity::High,
             Self::Anomaly(_)
+            | Self::Response(_)
             | Self::UnbalancedSigreturn(_)
             | Self::TolerizeLimit(_)
             | Self::CapacityExhausted(_) => Severity::Medium,
@@ -130,21 +137,23 @@ impl Event {
 
     /// Tells whether it says that a program did what it should not.
     pub fn is_alert(&self) -> bool {
-        matches!(self, Self::Anomaly(_) | Self::UnbalancedSigreturn(_))
+        matches!(
+            self,
+            Self::Anomaly(_) | Self::UnbalancedSigreturn(_) | Self::Response(_)
+        )
     }
 
     /// Returns how sure it is, for an alert; `None` for others.
     ///
-    /// An anomaly's goes by how many calls the profile learnt from or has judged since: from 1,000
+    /// An anomaly's, and a response's, goes by how many calls the profile learnt from or has judged since: from 1,000
     /// on it is [`Confidence::Medium`], from 100,000 on [`Confidence::High`]. It is
     /// [`Confidence::Low`] if more than one in a hundred of those judged did not fit, and if not
     /// every call could be learnt. That of an unbalanced `rt_sigreturn` is high if it is certain,
     /// else low.
     pub fn confidence(&self) -> Option<Confidence> {
         match self {
-            Self::Anomaly(anomaly) => {
-                let profile = anomaly.context.profile.as_ref();
-                Some(profile.map_or(Confidence::Low, confidence_in))
+            Self::Anomaly(_) | Self::Response(_) => {
+                Some(self.profile().map_or(Confidence::Low, confidence_in))
             }
             Self::UnbalancedSigreturn(event) if event.certain => Some(Confidence::High),
             Self::UnbalancedSigreturn(_) => Some(Confidence::Low),
@@ -170,6 +179,7 @@ impl Event {
             Self::ProfileSetAside(_) => "Profile file set aside",
             Self::Anomaly(_) => "System call that is not normal for its program",
             Self::NewSequence(_) => "New sequence of system calls learnt",
+            Self::Response(_) => "Response to anomalies",
             Self::UnbalancedSigreturn(_) => "Return from a signal handler that was not entered",
             Self::CapacityExhausted(_) => "No more room to learn",
             Self::Lost(_) => "Events lost",
@@ -204,7 +214,12 @@ impl Event {
             }
             None => self.summary(),
         };
-        let text = format!("{} {time} {subject}", self.kind());
+        // Two things may be done at one call.
+        let done = match self {
+            Self::Response(response) => response.action.as_str(),
+            _ => "",
+        };
+        let text = format!("{} {time} {subject}{done}", self.kind());
         hex::encode(&Sha256::digest(text.as_bytes())[..16])
     }
 

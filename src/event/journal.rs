@@ -41,16 +41,23 @@ impl Event {
         if let Some(context) = self.context() {
             context_fields(context, &mut add);
         }
-        if let Self::Anomaly(anomaly) = self {
-            let abi = anomaly.symbol.abi();
-            let window = anomaly.window.iter().map(|letter| letter.name_beside(abi));
-            add("EBPH_CALL", Some(text(anomaly.symbol)));
+        if let Some(response) = self.response() {
+            let wait = response.action.wait();
+            let target = response.target.as_deref();
+            add("EBPH_RESPONSE", Some(text(response.action.as_str())));
+            add("EBPH_WOULD_HAVE", Some(text(response.would_have)));
+            add("EBPH_WAIT_NS", wait.map(|wait| text(wait.as_nanos())));
             add(
-                "EBPH_WINDOW",
-                Some(text(window.collect::<Vec<_>>().join(" "))),
+                "EBPH_TARGET",
+                target.map(|target| target.as_os_str().as_bytes().to_vec()),
             );
-            add("EBPH_MISSES", Some(text(anomaly.misses())));
-            add("EBPH_LFC", Some(text(anomaly.lfc)));
+        }
+        if let Some(call) = self.call() {
+            add("EBPH_CALL", Some(text(call.symbol)));
+            add("EBPH_WINDOW", Some(text(call.window().join(" "))));
+            add("EBPH_MISSES", Some(text(call.missed.len())));
+            add("EBPH_LFC", Some(text(call.lfc)));
+            add("EBPH_MAX_LFC", Some(text(call.max_lfc)));
         }
         fields
     }

@@ -9,6 +9,7 @@ mod read;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -74,6 +75,11 @@ form! {
         egid: u32,
         cgroup_id: u64,
         profile: Option<ProfileForm<'a>>,
+        // What was done.
+        response: Cow<'a, str>,
+        would_have: bool,
+        wait_ns: Option<u64>,
+        target: Option<Cow<'a, str>>,
         // A call.
         symbol: Symbol,
         window: Vec<Cow<'a, str>>,
@@ -184,6 +190,17 @@ impl<'a> Form<'a> {
                 form.max_lfc = Some(anomaly.max_lfc);
                 form.suppressed = Some(anomaly.suppressed);
             }
+            Event::Response(event) => {
+                form.response = Some(event.action.as_str().into());
+                form.would_have = Some(event.would_have);
+                form.wait_ns = Some(event.action.wait().map(ns));
+                form.set_target(event.target.as_deref());
+                form.set_call(event.symbol, &event.window);
+                form.missed = Some(pairs(event.symbol, &event.missed));
+                form.lfc = Some(event.lfc);
+                form.max_lfc = Some(event.max_lfc);
+                form.suppressed = Some(event.suppressed);
+            }
             Event::NewSequence(event) => {
                 form.set_call(event.symbol, &event.window);
                 form.novel = Some(pairs(event.symbol, &event.novel));
@@ -241,6 +258,15 @@ impl<'a> Form<'a> {
         self.login_uid = Some(form.login_uid);
         self.audit_session = Some(form.audit_session);
         self.capabilities = Some(form.capabilities);
+    }
+
+    fn set_target(&mut self, target: Option<&'a Path>) {
+        let text = target.map(Path::to_string_lossy);
+        if text.as_deref().is_some_and(circumstances::is_lossy) {
+            let marks = self.marks.get_or_insert_default();
+            marks.push("target_lossy".into());
+        }
+        self.target = Some(text);
     }
 
     fn set_call(&mut self, symbol: Symbol, window: &[Letter]) {

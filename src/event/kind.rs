@@ -29,11 +29,12 @@ pub enum EventKind {
     ProfileEvicted = 17,
     ExecutableChanged = 18,
     ProfileSetAside = 19,
+    Response = 20,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ProfileCreated,
         Self::ProfileFrozen,
         Self::ProfileThawed,
@@ -53,6 +54,7 @@ impl EventKind {
         Self::ProfileEvicted,
         Self::ExecutableChanged,
         Self::ProfileSetAside,
+        Self::Response,
     ];
 
     /// Returns the name that JSON uses, as in `profile_created`.
@@ -77,6 +79,7 @@ impl EventKind {
             Self::ProfileEvicted => "profile_evicted",
             Self::ExecutableChanged => "executable_changed",
             Self::ProfileSetAside => "profile_set_aside",
+            Self::Response => "response",
         }
     }
 
@@ -250,7 +253,7 @@ mod tests {
             EventMask::default().to_string().parse(),
             Ok(EventMask::default())
         );
-        assert_eq!(EventMask::ALL.to_wire(), 0x73ffe);
+        assert_eq!(EventMask::ALL.to_wire(), 0x17_3ffe);
         let error = "anomaly,nonsense"
             .parse::<EventMask>()
             .unwrap_err()

@@ -46,6 +46,7 @@ names!(WarningKind {
     Undecodable = "undecodable",
     HandlerPanic = "handler_panic",
     Store = "store",
+    Guardian = "guardian",
 });
 
 /// Names marks in JSON.

@@ -1,13 +1,14 @@
 //! Events in the Open Cybersecurity Schema Framework.
 
 mod process;
+mod response;
 
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::export::{Confidence, Host, PRODUCT, Severity, VERSION, without_nulls};
-use super::{Anomaly, Context, Event, ProfileView};
+use super::export::{Call, Confidence, Host, PRODUCT, Severity, VERSION, without_nulls};
+use super::{Context, Event, ProfileView};
 use crate::clock;
 use process::process;
 
@@ -124,7 +125,9 @@ impl Event {
 
     fn ocsf_class(&self) -> Class {
         match self {
-            Self::Anomaly(_) | Self::UnbalancedSigreturn(_) => DETECTION_FINDING,
+            Self::Anomaly(_) | Self::UnbalancedSigreturn(_) | Self::Response(_) => {
+                DETECTION_FINDING
+            }
             Self::ProfileSetAside(_)
             | Self::CapacityExhausted(_)
             | Self::Lost(_)
@@ -166,6 +169,7 @@ impl Event {
                 "linux/linux_users",
                 process_has(&["auid", "euid", "egid", "group"]),
             ),
+            ("security_control", event.get("action_id").is_some()),
         ];
         let used: Vec<_> = profiles
             .iter()
@@ -228,12 +232,18 @@ impl Event {
                 "version": VERSION,
             },
         });
-        let calls = self.anomaly().map(calls);
-        event["evidences"] = json!([{ "process": process(context), "data": calls }]);
-        if let Some(anomaly) = self.anomaly() {
-            event["anomaly_analyses"] = json!([analysis(anomaly)]);
+        event["evidences"] = json!([{
+            "process": process(context),
+            "data": self.call().map(calls),
+        }]);
+        let unusual = self.call().filter(|call| !call.missed.is_empty());
+        if let Some(call) = unusual {
+            event["anomaly_analyses"] = json!([analysis(call)]);
         }
         event["observables"] = observables(context);
+        if let Some(response) = self.response() {
+            response::add(response, event);
+        }
     }
 }
 
@@ -247,22 +257,20 @@ const fn ocsf_severity(severity: Severity) -> (u32, &'static str) {
 }
 
 /// The calls that led there.
-fn calls(anomaly: &Anomaly) -> Value {
-    let abi = anomaly.symbol.abi();
-    let name = |letter: &crate::syscall::Letter| letter.name_beside(abi);
+fn calls(call: Call<'_>) -> Value {
     json!({
-        "call": anomaly.symbol.name(),
-        "window": anomaly.window.iter().map(name).collect::<Vec<_>>(),
-        "lfc": anomaly.lfc,
-        "max_lfc": anomaly.max_lfc,
+        "call": call.symbol.name(),
+        "window": call.window(),
+        "lfc": call.lfc,
+        "max_lfc": call.max_lfc,
     })
 }
 
 /// What is not normal, and what it is measured by.
-fn analysis(anomaly: &Anomaly) -> Value {
-    let abi = anomaly.symbol.abi();
-    let call = anomaly.symbol.name();
-    let observations: Vec<_> = anomaly
+fn analysis(judged: Call<'_>) -> Value {
+    let abi = judged.symbol.abi();
+    let call = judged.symbol.name();
+    let observations: Vec<_> = judged
         .missed
         .iter()
         .map(|pair| {
@@ -273,12 +281,7 @@ fn analysis(anomaly: &Anomaly) -> Value {
             }})
         })
         .collect();
-    let window: Vec<_> = anomaly
-        .window
-        .iter()
-        .map(|letter| letter.name_beside(abi))
-        .collect();
-    let profile = anomaly.context.profile.as_ref();
+    let profile = judged.context.profile.as_ref();
     let target = profile.and_then(|profile| profile.script.as_ref().or(profile.exe.as_ref()));
     json!({
         "analysis_targets": [{
@@ -288,7 +291,7 @@ fn analysis(anomaly: &Anomaly) -> Value {
         "anomalies": [{
             "observation_parameter": "system calls of a thread",
             "observation_type": "lookahead pairs that were never seen",
-            "observed_pattern": window.join(" "),
+            "observed_pattern": judged.window().join(" "),
             "observations": observations,
         }],
         "baselines": profile.map(|profile| vec![baseline(profile)]),

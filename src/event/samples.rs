@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use super::{
     Actor, Ancestor, Anomaly, Capabilities, Capacity, CapacityExhausted, Circumstances, Container,
     Context, Event, EventKind, ExecutableChanged, Fact, Host, LossPlace, Lost, Marks, MissedPair,
-    Namespaces, NewSequence, ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, Runtime,
-    StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
+    Namespaces, NewSequence, ProfileEvent, ProfileLoaded, ProfileSetAside, ProfileView, Response,
+    ResponseAction, Runtime, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning,
+    WarningKind,
 };
 use crate::key::Key;
 use crate::profile::State;
@@ -58,6 +59,7 @@ pub(crate) fn sample(kind: EventKind) -> Event {
             reason: "it ends early, at line 41".to_owned(),
         })),
         EventKind::Anomaly => Event::Anomaly(Box::new(anomaly())),
+        EventKind::Response => Event::Response(Box::new(response())),
         EventKind::NewSequence => Event::NewSequence(Box::new(NewSequence {
             context: context(training()),
             symbol: call("sendfile"),
@@ -127,6 +129,28 @@ fn anomaly() -> Anomaly {
         missed: pairs(&["connect", "socket", "recvfrom"]),
         lfc: 3,
         max_lfc: 3,
+        suppressed: 0,
+    }
+}
+
+fn response() -> Response {
+    let Anomaly {
+        context,
+        symbol,
+        window,
+        missed,
+        ..
+    } = anomaly();
+    Response {
+        context,
+        action: ResponseAction::Delay(Duration::from_millis(80)),
+        would_have: false,
+        symbol,
+        window,
+        missed,
+        lfc: 3,
+        max_lfc: 3,
+        target: None,
         suppressed: 0,
     }
 }

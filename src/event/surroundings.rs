@@ -10,8 +10,9 @@ use super::container::Container;
 use super::decode::comm;
 use super::wire::{self, Cursor, Surroundings};
 
-/// Reads them; `None` if the bytes are not what their own lengths say.
-pub(super) fn read(from: &mut Cursor<'_>) -> Option<Circumstances> {
+/// Reads them, and what was to be executed, if that is told; `None` if the bytes are not what their own
+/// lengths say.
+pub(super) fn read(from: &mut Cursor<'_>) -> Option<(Circumstances, Option<PathBuf>)> {
     let head = Surroundings::read(from)?;
     let texts = from.rest();
     if texts.len() != usize::try_from(head.texts).ok()? {
@@ -21,7 +22,8 @@ pub(super) fn read(from: &mut Cursor<'_>) -> Option<Circumstances> {
     let cgroup = of.path(wire::TEXT_CGROUP)?;
     let ancestors = of.ancestors()?;
     let redacted = of.knows(wire::KNOWN_REDACTED);
-    Some(Circumstances {
+    let target = of.path(wire::TEXT_TARGET)?.value;
+    let circumstances = Circumstances {
         exe: of.path(wire::TEXT_EXE)?,
         exe_deleted: of.knows(wire::KNOWN_DELETED),
         args: if redacted {
@@ -45,7 +47,8 @@ pub(super) fn read(from: &mut Cursor<'_>) -> Option<Circumstances> {
         } else {
             Fact::default()
         },
-    })
+    };
+    Some((circumstances, target))
 }
 
 struct Of<'a> {
@@ -190,7 +193,8 @@ mod tests {
         }
 
         fn read(&self) -> Circumstances {
-            read(&mut Cursor::new(&self.bytes())).expect("it is whole")
+            let (circumstances, _) = read(&mut Cursor::new(&self.bytes())).expect("it is whole");
+            circumstances
         }
     }
 

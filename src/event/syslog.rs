@@ -1,6 +1,8 @@
 //! Events as messages for syslog, by RFC 5424.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::export::{Host, PRODUCT, Severity};
 use super::{Context, Event};
@@ -108,19 +110,25 @@ impl Event {
         if let Some(context) = self.context() {
             context_facts(context, &mut add);
         }
+        if let Some(response) = self.response() {
+            let wait = response.action.wait().map(|wait| wait.as_nanos());
+            let target = response.target.as_deref().map(Path::to_string_lossy);
+            add("response", Some(response.action.as_str().to_owned()));
+            add("would_have", Some(response.would_have.to_string()));
+            add("wait_ns", wait.map(|wait| wait.to_string()));
+            add("target", target.map(Cow::into_owned));
+        }
+        if let Some(call) = self.call() {
+            let missed = call.missed.iter().map(|pair| pair.distance.to_string());
+            add("call", Some(call.symbol.to_string()));
+            add("window", Some(call.window().join(" ")));
+            add("missed", Some(missed.collect::<Vec<_>>().join(" ")));
+            add("lfc", Some(call.lfc.to_string()));
+            add("max_lfc", Some(call.max_lfc.to_string()));
+            add("suppressed", Some(call.suppressed.to_string()));
+            add("lost_before", Some(call.context.lost_before.to_string()));
+        }
         match self {
-            Self::Anomaly(anomaly) => {
-                let abi = anomaly.symbol.abi();
-                let window = anomaly.window.iter().map(|letter| letter.name_beside(abi));
-                let missed = anomaly.missed.iter().map(|pair| pair.distance.to_string());
-                add("call", Some(anomaly.symbol.to_string()));
-                add("window", Some(window.collect::<Vec<_>>().join(" ")));
-                add("missed", Some(missed.collect::<Vec<_>>().join(" ")));
-                add("lfc", Some(anomaly.lfc.to_string()));
-                add("max_lfc", Some(anomaly.max_lfc.to_string()));
-                add("suppressed", Some(anomaly.suppressed.to_string()));
-                add("lost_before", Some(anomaly.context.lost_before.to_string()));
-            }
             Self::UnbalancedSigreturn(event) => add("certain", Some(event.certain.to_string())),
             Self::StopNormal(event) => add("cause", Some(event.cause.as_str().to_owned())),
             Self::CapacityExhausted(event) => add("what", Some(event.what.as_str().to_owned())),

@@ -2,6 +2,7 @@
 
 mod circumstances;
 mod exports;
+mod response;
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, SystemTime};
@@ -51,6 +52,8 @@ struct Record {
     symbol: u16,
     missed: u8,
     others: u8,
+    /// The kind of a response, and its wait.
+    response: (u32, u64),
 }
 
 impl Default for Record {
@@ -72,6 +75,7 @@ impl Default for Record {
             symbol: 1,
             missed: 1,
             others: 0,
+            response: (0, 0),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Record {
             EventKind::Anomaly,
             EventKind::NewSequence,
             EventKind::UnbalancedSigreturn,
+            EventKind::Response,
         ]
         .iter()
         .any(|kind| *kind as u16 == self.kind);
@@ -126,8 +131,9 @@ impl Record {
             out.extend(self.window.map(u16::to_ne_bytes).as_flattened());
             out.extend(self.symbol.to_ne_bytes());
             out.extend([self.missed, self.others]);
-            out.extend([1_u32, 1, 0].map(u32::to_ne_bytes).as_flattened());
-            out.extend(0_u64.to_ne_bytes());
+            let (response, wait) = self.response;
+            out.extend([1, 1, response].map(u32::to_ne_bytes).as_flattened());
+            out.extend([0, wait].map(u64::to_ne_bytes).as_flattened());
         }
         assert_eq!(out.len(), size);
         out
@@ -148,7 +154,7 @@ fn clock() -> Clock {
 
 fn any_record() -> impl Strategy<Value = Record> {
     let head = (
-        prop_oneof![1_u16..=13, 16_u16..=18],
+        prop_oneof![1_u16..=13, 16_u16..=18, Just(20)],
         any::<u32>(),
         any::<u64>(),
         any::<u64>(),
@@ -160,18 +166,19 @@ fn any_record() -> impl Strategy<Value = Record> {
         vec(any::<u8>(), 0..=256),
     );
     let profile = (any_key(), any::<[u64; 8]>(), any::<u32>(), any::<u32>());
-    let letter = prop_oneof![Just(wire::SYMBOL_NONE), 0_u16..=1088];
+    let letter = prop_oneof![Just(wire::SYMBOL_NONE), 0_u16..=1151];
     let call = (
         proptest::array::uniform8(letter),
-        0_u16..=1088,
+        0_u16..=1151,
         any::<u8>(),
         any::<u8>(),
+        (0_u32..=5, any::<u64>()),
     );
     (head, names, profile, call).prop_map(|(head, names, profile, call)| {
         let (kind, flags, time, lost, ids) = head;
         let (comm, exe, script) = names;
         let (key, counts, state, profile_flags) = profile;
-        let (window, symbol, missed, others) = call;
+        let (window, symbol, missed, others, response) = call;
         Record {
             kind,
             flags: flags & !wire::SURROUNDED,
@@ -189,6 +196,7 @@ fn any_record() -> impl Strategy<Value = Record> {
             symbol,
             missed,
             others,
+            response,
         }
     })
 }
@@ -394,11 +402,11 @@ fn broken_records() {
     assert_eq!(error(&kind(0)), DecodeError::Kind(0));
     assert_eq!(error(&kind(14)), DecodeError::Kind(14));
     let symbol = Record {
-        symbol: 1089,
+        symbol: 1152,
         ..Record::default()
     }
     .bytes();
-    assert_eq!(error(&symbol), DecodeError::Symbol(1089));
+    assert_eq!(error(&symbol), DecodeError::Symbol(1152));
     let cause = Record {
         kind: EventKind::CapacityExhausted as u16,
         ..Record::default()
@@ -553,9 +561,10 @@ fn terminal_injection() {
 #[test]
 fn every_kind_reads() {
     let causes = wire::CAUSE_LIMIT | wire::CAUSE_ROWS;
-    for kind in (1..=13).chain(16..=18) {
+    for kind in (1..=13).chain(16..=18).chain([20]) {
         let line = Record {
             kind,
+            response: (1, 1),
             flags: causes,
             state: 1 | 4,
             ..Record::default()

@@ -12,7 +12,7 @@ pub(super) const SYMBOL_NONE: u16 = 0xffff;
 /// Size of `struct ebph_event`.
 pub(super) const EVENT_SIZE: usize = 712;
 /// Size of `struct ebph_call_event`.
-pub(super) const CALL_EVENT_SIZE: usize = 752;
+pub(super) const CALL_EVENT_SIZE: usize = 760;
 
 // enum ebph_event_flag
 pub(super) const BY_COMMAND: u32 = 1;
@@ -26,6 +26,13 @@ pub(super) const NO_PROFILE: u32 = 128;
 pub(super) const REPLACED: u32 = 256;
 pub(super) const RETURNED: u32 = 512;
 pub(super) const SURROUNDED: u32 = 1024;
+pub(super) const WOULD_HAVE: u32 = 2048;
+
+// enum ebph_response
+pub(super) const RESPONSE_DELAY: u32 = 1;
+pub(super) const RESPONSE_SUSPEND: u32 = 2;
+pub(super) const RESPONSE_DENY: u32 = 3;
+pub(super) const RESPONSE_KILL: u32 = 4;
 
 /// Size of `struct ebph_circumstances`, behind which its texts are.
 pub(super) const CIRCUMSTANCES_SIZE: usize = 384;
@@ -38,6 +45,7 @@ pub(super) const TEXT_CWD: usize = 1;
 pub(super) const TEXT_ARGS: usize = 2;
 pub(super) const TEXT_CGROUP: usize = 3;
 pub(super) const TEXT_ANCESTOR: usize = 4;
+pub(super) const TEXT_TARGET: usize = 12;
 
 // enum ebph_known
 pub(super) const KNOWN_ANCESTORS: u32 = 1 << 16;
@@ -205,7 +213,9 @@ pub(super) struct CallView {
     pub(super) others: u8,
     pub(super) lfc: u32,
     pub(super) max_lfc: u32,
+    pub(super) response: u32,
     pub(super) suppressed: u64,
+    pub(super) wait: u64,
 }
 
 impl CallView {
@@ -221,10 +231,9 @@ impl CallView {
             others: from.u8()?,
             lfc: from.u32()?,
             max_lfc: from.u32()?,
-            suppressed: {
-                from.u32()?;
-                from.u64()?
-            },
+            response: from.u32()?,
+            suppressed: from.u64()?,
+            wait: from.u64()?,
         })
     }
 }
@@ -448,8 +457,9 @@ mod tests {
                     "__u8 others",
                     "__u32 lfc",
                     "__u32 max_lfc",
-                    "__u32 pad",
+                    "__u32 response",
                     "__u64 suppressed",
+                    "__u64 wait",
                 ],
             ),
             ("ebph_text", &["__u16 at", "__u16 length"]),
@@ -520,7 +530,7 @@ mod tests {
         assert_eq!(took(&from), 512);
         assert_eq!(from.0.len(), CALL_EVENT_SIZE - EVENT_SIZE);
         CallView::read(&mut from).unwrap();
-        assert_eq!(took(&from), 40);
+        assert_eq!(took(&from), 48);
         assert!(CallView::read(&mut from).is_none());
 
         let bytes = [0; CIRCUMSTANCES_SIZE];

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -32,6 +32,26 @@ impl Program {
     /// Asks the kernel about the program.
     pub(crate) fn info(&self) -> io::Result<ProgramInfo> {
         info(self.fd.as_fd())
+    }
+
+    /// Attaches it where its own section says, which must be a type of the kernel's.
+    pub(crate) fn attach(&self) -> io::Result<OwnedFd> {
+        // SAFETY: no name: what it is attached to was said when it was loaded.
+        let fd =
+            unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), self.fd.as_raw_fd()) };
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(-fd));
+        }
+        // SAFETY: it is open, and nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Takes hold of it once more.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            name: self.name,
+            fd: self.fd.try_clone()?,
+        })
     }
 
     /// Runs a `SEC("syscall")` program; it may change its argument.

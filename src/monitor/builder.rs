@@ -15,11 +15,13 @@ use crate::monitor::Monitor;
 use crate::monitor::keeper::{self, Keeper};
 use crate::monitor::late::Late;
 use crate::monitor::receiver::Subscriber;
+use crate::monitor::responder::Responder;
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
 use crate::monitor::worker::{self, Hub, Worker};
 use crate::plan::{self, EntryHook, Hook, Options, Partition, ScopeKind};
 use crate::preflight::{self, Essentials};
+use crate::response::Responses;
 use crate::snapshot;
 use crate::store::Store;
 
@@ -72,6 +74,8 @@ pub struct MonitorBuilder {
     profile_dir: Option<PathBuf>,
     save_interval: Duration,
     redact_args: bool,
+    io_uring: bool,
+    responses: Responses,
 }
 
 impl std::fmt::Debug for MonitorBuilder {
@@ -101,6 +105,8 @@ impl Default for MonitorBuilder {
             profile_dir: None,
             save_interval: SAVE_INTERVAL,
             redact_args: false,
+            io_uring: true,
+            responses: Responses::default(),
         }
     }
 }
@@ -161,6 +167,18 @@ impl MonitorBuilder {
     #[must_use]
     pub fn redact_args(mut self, redact: bool) -> Self {
         self.redact_args = redact;
+        self
+    }
+
+    /// Sets whether operations that are submitted through an io_uring are learnt and judged like
+    /// system calls; on by default. On a kernel without a tracepoint there none are, which
+    /// [`CheckId::IoUring`](crate::CheckId::IoUring) tells.
+    ///
+    /// To a profile that was learnt without them they are anomalies, so mind what is in a
+    /// [`profile_dir`](Self::profile_dir) before it is switched on again.
+    #[must_use]
+    pub fn io_uring(mut self, on: bool) -> Self {
+        self.io_uring = on;
         self
     }
 
@@ -240,6 +258,14 @@ impl MonitorBuilder {
         self
     }
 
+    /// Sets what is done about anomalies, besides telling of them; nothing by default. It can be changed
+    /// while the monitor runs: [`Monitor::set_responses`].
+    #[must_use]
+    pub fn responses(mut self, responses: Responses) -> Self {
+        self.responses = responses;
+        self
+    }
+
     /// Keeps profiles in the folder `dir`, which is made for this user alone if it is not there, and
     /// refused if others can write to it or another monitor uses it.
     ///
@@ -278,8 +304,8 @@ impl MonitorBuilder {
     /// [`Error::InvalidSetting`] for a size or limit nothing can work with; [`Error::Load`] or
     /// [`Error::Attach`] when the kernel refuses what it should not; [`Error::InsecureDirectory`] or
     /// [`Error::Io`] for a profile folder that others can write to, or that cannot be read,
-    /// [`Error::ProfileDirectoryInUse`] for one that another monitor uses. Nothing
-    /// stays attached.
+    /// [`Error::ProfileDirectoryInUse`] for one that another monitor uses; for responses, those of
+    /// [`Monitor::set_responses`]. Nothing stays attached.
     ///
     /// # Minimum kernel version
     ///
@@ -289,14 +315,17 @@ impl MonitorBuilder {
         let scope = self.resolve_scope()?;
         let essentials = Essentials::gather();
         essentials.require_bpf()?;
+        let denial = preflight::denial(&essentials);
         let plan = plan::plan(
             essentials.kernel(),
+            &denial,
             &Options {
                 scope,
                 partition: self.partition,
                 scripts: self.scripts,
                 hook: self.hook,
                 redact_args: self.redact_args,
+                io_uring: self.io_uring,
             },
         )?;
         if plan.hook == Hook::Tracepoint {
@@ -325,11 +354,14 @@ impl MonitorBuilder {
             scripts: self.scripts,
             save_interval: self.save_interval,
         };
-        let (live, events, keeper) = loader::start(&plan, &sizes, limits, |engine| {
+        let (live, events, hooks, keeper) = loader::start(&plan, &sizes, limits, |engine| {
             let keeper = Keeper::new(Arc::clone(engine), Arc::clone(&hub), store, options)?;
             keeper.load()?;
             Ok(Arc::new(keeper))
         })?;
+        let responder = Responder::new(Arc::clone(&live.engine), hooks, essentials.may_signal());
+        responder.set(self.responses, &self.limits)?;
+        let responder = Arc::new(responder);
         let stop = Arc::new(Signal::new());
         let worker = Worker {
             surprises: Surprises::new(Arc::clone(&live.engine.maps), Arc::clone(&live.programs)),
@@ -337,6 +369,7 @@ impl MonitorBuilder {
             hub: Arc::clone(&hub),
             stop: Arc::clone(&stop),
             keeper: Arc::clone(&keeper),
+            responder: Arc::clone(&responder),
             late: Late::new(self.redact_args),
         };
         let mut monitor = Monitor {
@@ -344,6 +377,7 @@ impl MonitorBuilder {
             hub: Arc::clone(&hub),
             stop,
             keeper,
+            responder,
             keeper_thread: None,
             worker: None,
             handlers: Vec::new(),
@@ -351,6 +385,7 @@ impl MonitorBuilder {
             mask: self.events,
             channel_capacity: self.channel_capacity,
             stopped: false,
+            owner: std::process::id(),
         };
         for (handler, events) in handlers {
             let thread = worker::spawn_handler(handler, events, Arc::clone(&hub))?;
@@ -363,6 +398,7 @@ impl MonitorBuilder {
 
     fn validate(&self) -> Result<()> {
         self.limits.validate()?;
+        self.responses.validate(&self.limits)?;
         in_range("max_profiles", self.max_profiles.into(), 1, 1 << 20)?;
         in_range("max_rows", self.max_rows.into(), 1, 1 << 22)?;
         in_range(

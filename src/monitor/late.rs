@@ -209,7 +209,7 @@ fn container_in(cgroups: &[u8]) -> Option<Container> {
 
 /// The start that `/proc/PID/stat` tells. A name in parentheses comes before it, which may hold
 /// anything, parentheses too.
-fn start_ticks(stat: &[u8]) -> Option<u64> {
+pub(crate) fn start_ticks(stat: &[u8]) -> Option<u64> {
     let after = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let fields = std::str::from_utf8(stat.get(after..)?).ok()?;
     // The 22nd field; the first after the name is the third.
@@ -217,7 +217,7 @@ fn start_ticks(stat: &[u8]) -> Option<u64> {
 }
 
 /// As the kernel rounds it for /proc.
-fn ticks(start: Duration) -> Option<u64> {
+pub(crate) fn ticks(start: Duration) -> Option<u64> {
     let tick = 1_000_000_000 / u128::from(clock_ticks_per_second()).max(1);
     u64::try_from(start.as_nanos() / tick).ok()
 }

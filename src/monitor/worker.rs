@@ -11,11 +11,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::decode::decode;
-use crate::event::{Event, EventHandler, Warning, WarningKind};
+use crate::event::{Event, EventHandler, EventKind, Warning, WarningKind};
 use crate::loader;
 use crate::monitor::keeper::Keeper;
 use crate::monitor::late::Late;
 use crate::monitor::receiver::{Events, Subscriber, Tally};
+use crate::monitor::responder::Responder;
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
 use crate::stats::{EventStats, ReceiverStats};
@@ -91,19 +92,27 @@ impl Hub {
         }
     }
 
-    /// Hands one record of the ring on, or says that it cannot be understood.
-    fn take(&self, record: &[u8], clock: &Clock, late: &Late, lost_seen: &mut u64) {
+    /// Hands one record of the ring on and returns what it was, or says that it cannot be understood.
+    fn take(
+        &self,
+        record: &[u8],
+        clock: &Clock,
+        late: &Late,
+        lost_seen: &mut u64,
+    ) -> Option<EventKind> {
         self.taken.fetch_add(1, Ordering::Relaxed);
         match decode(record, clock, *lost_seen) {
             Ok(mut decoded) => {
                 late.complete(&mut decoded.event);
                 self.note_losses(lost_seen, decoded.lost);
                 self.deliver(&decoded.event);
+                Some(decoded.event.kind())
             }
             Err(error) => {
                 log::warn!("a record of {} bytes: {error}", record.len());
                 self.undecodable.fetch_add(1, Ordering::Relaxed);
                 self.warn(WarningKind::Undecodable, 1);
+                None
             }
         }
     }
@@ -163,6 +172,7 @@ pub(crate) struct Worker {
     pub hub: Arc<Hub>,
     pub stop: Arc<Signal>,
     pub keeper: Arc<Keeper>,
+    pub responder: Arc<Responder>,
     pub late: Late,
 }
 
@@ -183,6 +193,9 @@ impl Worker {
         let mut lost_seen = 0;
         let mut watched = Instant::now();
         while !self.wait() {
+            if self.responder.look_after_guardian() {
+                self.hub.warn(WarningKind::Guardian, 1);
+            }
             self.drain(&mut lost_seen);
             if watched.elapsed() >= WATCH {
                 watched = Instant::now();
@@ -198,10 +211,12 @@ impl Worker {
 
     /// Waits for events, for a while; true when it is time to stop.
     fn wait(&self) -> bool {
-        let mut fds = [
+        let guard = self.responder.guard();
+        let mut fds = vec![
             PollFd::from_borrowed_fd(self.events.as_fd(), PollFlags::IN),
             PollFd::new(&*self.stop, PollFlags::IN),
         ];
+        fds.extend(guard.iter().map(|guard| PollFd::new(guard, PollFlags::IN)));
         let timeout = Timespec {
             tv_sec: 0,
             tv_nsec: WATCH.as_nanos() as i64,
@@ -215,8 +230,13 @@ impl Worker {
     fn drain(&mut self, lost_seen: &mut u64) -> bool {
         let records = self.events.take(BATCH);
         let clock = Clock::now();
+        let mut new_files = false;
         for record in &records {
-            self.hub.take(record, &clock, &self.late, lost_seen);
+            let kind = self.hub.take(record, &clock, &self.late, lost_seen);
+            new_files |= kind == Some(EventKind::ProfileCreated);
+        }
+        if new_files {
+            self.responder.look_at_files();
         }
         if !records.is_empty() {
             self.keeper.nudge();
@@ -228,6 +248,8 @@ impl Worker {
         for (what, count) in self.surprises.look(&self.hub) {
             self.hub.warn(what, count);
         }
+        // Events of new profiles may be unwanted, or lost.
+        self.responder.look_at_files();
     }
 }
 

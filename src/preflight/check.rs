@@ -92,6 +92,8 @@ pub enum CheckId {
     IoUring,
     /// Sending signals from BPF programs.
     SendSignal,
+    /// The capability that continuing stopped processes of others asks for.
+    CapKill,
     /// BPF programs as a security module.
     BpfLsm,
     /// Changing what a function of the kernel returns.
@@ -127,6 +129,7 @@ impl CheckId {
             Self::Statistics => "BPF statistics",
             Self::IoUring => "io_uring tracepoint",
             Self::SendSignal => "signals from BPF",
+            Self::CapKill => "CAP_KILL",
             Self::BpfLsm => "BPF security module",
             Self::FmodRet => "fmod_ret",
         }
@@ -156,7 +159,7 @@ impl CheckId {
             Self::LoginUid => Purpose::Circumstances,
             Self::Statistics => Purpose::Statistics,
             Self::IoUring => Purpose::IoUring,
-            Self::SendSignal | Self::BpfLsm | Self::FmodRet => Purpose::Response,
+            Self::SendSignal | Self::CapKill | Self::BpfLsm | Self::FmodRet => Purpose::Response,
         }
     }
 }
@@ -188,9 +191,10 @@ pub enum Purpose {
     Circumstances,
     /// The time that programs take, in [`Stats`](crate::Stats).
     Statistics,
-    /// Seeing operations of io_uring. Nothing in this version does.
+    /// Seeing operations of io_uring:
+    /// [`MonitorBuilder::io_uring`](crate::MonitorBuilder::io_uring).
     IoUring,
-    /// Answering an anomaly by more than a report. Nothing in this version does.
+    /// Answering an anomaly by more than a report: [`Responses`](crate::Responses).
     Response,
 }
 
@@ -207,8 +211,8 @@ impl Purpose {
             Self::ProfileFiles => "profile files",
             Self::Circumstances => "circumstances of alerts",
             Self::Statistics => "time in statistics",
-            Self::IoUring => "io_uring, later",
-            Self::Response => "response, later",
+            Self::IoUring => "io_uring",
+            Self::Response => "responses",
         }
     }
 }

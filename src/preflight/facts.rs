@@ -11,6 +11,7 @@ use rustix::thread::CapabilitySet;
 
 use super::ENTRY_TRACEPOINT;
 use super::attempt::Attempt;
+use super::denial::DIRECT_CALLS;
 use crate::kernel::{self, Facts};
 use crate::loader::probe::{self, Kind};
 use crate::{loader, tracepoint};
@@ -19,7 +20,7 @@ use crate::{loader, tracepoint};
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Functions of the kernel that show what it can do.
-pub(super) const FUNCTIONS: [&str; 9] = [
+pub(super) const FUNCTIONS: [&str; 10] = [
     "__sys_bpf",
     "bpf_loop",
     "bpf_ringbuf_reserve",
@@ -29,12 +30,7 @@ pub(super) const FUNCTIONS: [&str; 9] = [
     "bpf_lsm_bprm_check_security",
     "bpf_trampoline_link_prog",
     "security_bprm_check",
-];
-
-/// The tracepoint at the submission of an io_uring request: the present name, and that before 6.4.
-const URING: [&str; 2] = [
-    "btf_trace_io_uring_submit_req",
-    "btf_trace_io_uring_submit_sqe",
+    DIRECT_CALLS,
 ];
 
 /// What a program of each kind is tried for, and never attached to.
@@ -50,8 +46,8 @@ const TARGETS: [(Kind, &str); 5] = [
 ///
 /// A look-up by name alone would not do: some names are those of a structure as well.
 fn numbers(types: &Btf<'_>) -> BTreeMap<&'static str, u32> {
-    let wanted = FUNCTIONS.iter().chain(&URING);
-    let wanted = wanted.chain(TARGETS.iter().map(|(_, name)| name));
+    let targets = TARGETS.iter().map(|(_, name)| name);
+    let wanted = FUNCTIONS.iter().chain(targets);
     let wanted: BTreeSet<&'static str> = wanted.copied().filter(|name| !name.is_empty()).collect();
     let mut found = BTreeMap::new();
     for number in 1..types.len() as u32 {
@@ -123,8 +119,6 @@ pub(crate) struct Found {
     pub types: Attempt,
     /// Those of [`FUNCTIONS`] that this kernel has; none where its types cannot be read.
     pub functions: BTreeSet<&'static str>,
-    /// Name of the tracepoint at the submission of an io_uring request.
-    pub uring: Option<&'static str>,
     /// The sysctl `kernel.io_uring_disabled`: 0 to 2.
     pub uring_disabled: Option<u32>,
     pub ring: Attempt,
@@ -170,7 +164,6 @@ impl Found {
         let mut found = Self {
             types,
             functions: BTreeSet::new(),
-            uring: None,
             uring_disabled: sysctl("kernel/io_uring_disabled"),
             ring: Attempt::Untried,
             reads: None,
@@ -211,7 +204,6 @@ impl Found {
         let numbers = numbers(types);
         let known = FUNCTIONS.into_iter();
         self.functions = known.filter(|name| numbers.contains_key(name)).collect();
-        self.uring = URING.into_iter().find(|name| numbers.contains_key(name));
         // Without these every attempt would fail for the same reason, which is told elsewhere.
         let missing = self.essentials.missing_capabilities();
         if self.essentials.map != Attempt::Worked || !missing.is_empty() {
@@ -328,7 +320,7 @@ fn tracefs() -> Option<PathBuf> {
 
 /// The active security modules: by the list in securityfs, which need not be mounted, or by a
 /// system call, which is newer.
-fn security_modules() -> Option<Vec<String>> {
+pub(super) fn security_modules() -> Option<Vec<String>> {
     let list = fs::read_to_string("/sys/kernel/security/lsm");
     if let Ok(list) = list {
         return Some(list.trim().split(',').map(str::to_owned).collect());

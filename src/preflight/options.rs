@@ -6,6 +6,7 @@ use rustix::thread::CapabilitySet;
 
 use super::attempt::Attempt;
 use super::check::{Check, CheckId, Status};
+use super::denial::{DIRECT_CALLS, NO_DIRECT_CALLS};
 use super::facts::Found;
 use super::needs::REFUSED;
 use super::{ENTRY_TRACEPOINT, present};
@@ -27,6 +28,7 @@ pub(super) fn checks(found: &Found) -> Vec<Check> {
         statistics(found),
         io_uring(found),
         send_signal(found),
+        cap_kill(found),
         bpf_lsm(found),
         fmod_ret(found),
     ]
@@ -148,6 +150,9 @@ fn process_events(found: &Found) -> Check {
     Check::new(CheckId::ProcessEvents, present(!skips), why)
 }
 
+/// What to do where BPF cannot be called from the kernel's functions.
+const NEWER: &str = "use a newer kernel: for arm64 some are too old for this";
+
 /// What a monitor of the default sizes takes in the kernel, and as much again for its threads, its
 /// profiles' past and its queues.
 const ROOM: u64 = 64 << 20;
@@ -246,17 +251,20 @@ fn io_uring(found: &Found) -> Check {
     if !found.essentials.kernel.btf {
         return unknown(CheckId::IoUring);
     }
-    let Some(name) = found.uring else {
+    let Some(tracepoint) = found.essentials.kernel.uring else {
         return Check::new(
             CheckId::IoUring,
             Status::Absent,
-            "no tracepoint io_uring_submit_req, nor io_uring_submit_sqe as before 6.4",
+            "no tracepoint io_uring_submit_req, nor io_uring_submit_sqe as before 6.4: what is \
+             submitted goes unseen",
         );
     };
-    let name = name.trim_start_matches("btf_trace_");
+    let name = tracepoint.name();
     let who = match found.uring_disabled {
-        Some(2) => "; nobody may use io_uring (kernel.io_uring_disabled is 2)",
-        Some(1) => "; few may use io_uring (kernel.io_uring_disabled is 1)",
+        Some(2) => "; nobody may set up an io_uring (kernel.io_uring_disabled is 2)",
+        Some(1) => {
+            "; only root and one group may set up an io_uring (kernel.io_uring_disabled is 1)"
+        }
         _ => "",
     };
     Check::new(CheckId::IoUring, Status::Present, format!("{name}{who}"))
@@ -275,11 +283,24 @@ fn send_signal(found: &Found) -> Check {
     Check::new(CheckId::SendSignal, present(there), why).or("use Linux 6.1 or later")
 }
 
+fn cap_kill(found: &Found) -> Check {
+    let (status, why) = if found.essentials.may_signal() {
+        (Status::Present, "it is in effect")
+    } else {
+        (
+            Status::Refused,
+            "without it nothing is delayed or suspended: who is stopped could not be continued",
+        )
+    };
+    Check::new(CheckId::CapKill, status, why).or("add CAP_KILL")
+}
+
 fn bpf_lsm(found: &Found) -> Check {
     if !found.essentials.kernel.btf {
         return unknown(CheckId::BpfLsm);
     }
     let compiled = found.functions.contains("bpf_lsm_bprm_check_security");
+    let direct = found.functions.contains(DIRECT_CALLS);
     let attempt = found.program(Kind::Lsm);
     let list = found.modules.as_ref();
     let (status, why) = match list {
@@ -287,6 +308,7 @@ fn bpf_lsm(found: &Found) -> Check {
             Status::Absent,
             "no bpf_lsm_bprm_check_security among the kernel's types".to_owned(),
         ),
+        _ if !direct => (Status::Absent, NO_DIRECT_CALLS.to_owned()),
         _ if matches!(attempt, Attempt::Failed(_)) => (
             Status::Refused,
             format!("loading lsm/bprm_check_security: {}", attempt.reason()),
@@ -308,6 +330,7 @@ fn bpf_lsm(found: &Found) -> Check {
         ),
     };
     Check::new(CheckId::BpfLsm, status, why).or(match status {
+        Status::Absent if !direct => NEWER,
         Status::Absent => "use a kernel built with CONFIG_BPF_LSM=y",
         Status::Unknown => "mount securityfs at /sys/kernel/security to see",
         _ if matches!(attempt, Attempt::Failed(_)) => REFUSED,
@@ -323,7 +346,9 @@ fn fmod_ret(found: &Found) -> Check {
         .iter()
         .all(|name| found.functions.contains(name));
     let attempt = found.program(Kind::FmodRet);
+    let direct = found.functions.contains(DIRECT_CALLS);
     let (status, why) = match attempt {
+        _ if !direct => (Status::Absent, NO_DIRECT_CALLS.to_owned()),
         _ if !there => (
             Status::Absent,
             "no BPF trampolines, or no security_bprm_check".to_owned(),
@@ -337,6 +362,7 @@ fn fmod_ret(found: &Found) -> Check {
     };
     Check::new(CheckId::FmodRet, status, why).or(match status {
         Status::Refused => REFUSED,
+        _ if !direct => NEWER,
         _ => "use the BPF security module instead",
     })
 }

@@ -9,7 +9,7 @@ use super::attempt::Attempt;
 use super::facts::{Essentials, Found};
 use super::{CheckId, Preflight, Purpose, Status};
 use crate::error::Error;
-use crate::kernel::Facts;
+use crate::kernel::{Facts, UringTracepoint};
 use crate::loader::probe::Kind;
 
 const EPERM: Attempt = Attempt::Failed(libc::EPERM);
@@ -32,6 +32,7 @@ fn best() -> Found {
                 task_storage: true,
                 preemptible_tp_btf: false,
                 events_may_skip: false,
+                uring: Some(UringTracepoint::Request),
             },
             capabilities: CapabilitySet::all(),
             own_user_namespace: false,
@@ -41,7 +42,6 @@ fn best() -> Found {
         },
         types: Attempt::Worked,
         functions: super::facts::FUNCTIONS.into(),
-        uring: Some("btf_trace_io_uring_submit_req"),
         uring_disabled: Some(0),
         ring: Attempt::Worked,
         reads: Some(true),
@@ -153,7 +153,7 @@ fn remedies() {
         found.essentials.map = Attempt::Failed(libc::ENOSYS);
         found.types = ENOENT;
         found.functions.clear();
-        found.uring = None;
+        found.essentials.kernel.uring = None;
         (found.has_tracefs, found.tracefs, found.entry_number) = (false, None, ENOENT);
         found.cgroup = None;
         found.login = ENOENT;
@@ -433,7 +433,15 @@ fn options() {
         of(Compiler, |found| found.compiler = Some(false)),
         Status::Absent
     );
-    assert_eq!(of(IoUring, |found| found.uring = None), Status::Absent);
+    let without = |found: &mut Found| found.essentials.kernel.uring = None;
+    assert_eq!(of(IoUring, without), Status::Absent);
+    let older = report(|found| {
+        found.essentials.kernel.uring = Some(UringTracepoint::Entry);
+        found.uring_disabled = Some(2);
+    });
+    let check = older.checks.iter().find(|check| check.id == IoUring);
+    let why = &check.expect("there is such a line").why;
+    assert!(why.starts_with("io_uring_submit_sqe; nobody may"), "{why}");
     assert_eq!(
         of(SendSignal, |found| found.functions.clear()),
         Status::Absent

@@ -1,5 +1,7 @@
 //! Counters as Prometheus reads them.
 
+mod responses;
+
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
@@ -28,6 +30,7 @@ impl Stats {
         let mut page = Page::default();
         self.put_calls(&mut page);
         self.put_judgements(&mut page);
+        self.put_responses(&mut page);
         self.put_profiles(&mut page);
         self.put_threads(&mut page);
         self.put_events(&mut page);
@@ -156,6 +159,7 @@ impl Stats {
                 ("storage", failures.storage),
                 ("index", failures.index),
                 ("read", failures.read),
+                ("signals", failures.signals),
             ],
         );
     }
@@ -362,13 +366,13 @@ impl Page {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         let name = format!("ebph_{name}_total");
         self.head(&name, "counter", help);
         self.line(format_args!("{name} {value}"));
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         let name = format!("ebph_{name}");
         self.head(&name, "gauge", help);
         self.line(format_args!("{name} {value}"));

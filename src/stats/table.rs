@@ -13,6 +13,7 @@ impl Stats {
             calls,
             threads,
             detection,
+            responses,
             profiles,
             rows,
             events,
@@ -23,6 +24,9 @@ impl Stats {
         } = self;
         let line = |name, value| (name, value, String::new());
         let of = |name, used, capacity: u64, unit| (name, used, format!("of {capacity}{unit}"));
+        let dry =
+            |name, done, would: u64| (name, done, format!("and {would} that would have been"));
+        let requested = format!("of {} asked for", responses.requested_ns);
         let pool = format!(", {} bytes each", rows.bytes);
         vec![
             (
@@ -45,6 +49,32 @@ impl Stats {
                 vec![
                     line("anomalies", detection.anomalies),
                     line("repeats not reported", detection.suppressed),
+                ],
+            ),
+            (
+                "responses",
+                vec![
+                    dry("delays", responses.delays, responses.would_delay),
+                    dry(
+                        "execs suspended",
+                        responses.suspended_execs,
+                        responses.would_suspend_exec,
+                    ),
+                    dry(
+                        "execs denied",
+                        responses.denied_execs,
+                        responses.would_deny_exec,
+                    ),
+                    dry("processes killed", responses.kills, responses.would_kill),
+                    line("prevented by exemptions", responses.exempted),
+                    line("could not be stopped", responses.unheld),
+                    line("stopping already", responses.already_stopping),
+                    line("continued by others", responses.interrupted),
+                    line("stopped now", responses.held),
+                    line("stops ended", responses.released),
+                    line("left stopped by others", responses.left_stopped),
+                    ("stopped for, ns", responses.observed_ns, requested),
+                    line("longest excess, ns", responses.worst_excess_ns),
                 ],
             ),
             (
@@ -104,6 +134,7 @@ impl Stats {
                     line("thread states", failures.storage),
                     line("profile index", failures.index),
                     line("kernel reads", failures.read),
+                    line("signals", failures.signals),
                 ],
             ),
             (

@@ -53,8 +53,20 @@ fn stats() -> Stats {
         programs: 1024,
         threads: 512,
     };
+    let responses = ResponseStats {
+        delays: 7,
+        would_kill: 2,
+        exempted: 3,
+        held: 1,
+        released: 6,
+        requested_ns: 1_500_000_000,
+        observed_ns: 1_500_000_042,
+        worst_excess_ns: 1_000_001,
+        ..ResponseStats::default()
+    };
     Stats {
         calls,
+        responses,
         rows,
         receivers: receivers.into(),
         maps: vec![map, ring],
@@ -96,6 +108,37 @@ fn cells() {
     assert_eq!((stats.calls.seen(), stats.profiles.changed), (4, 2));
 }
 
+/// Check that what the kernel counts by kind of response is added to the right one.
+#[test]
+fn cells_of_responses() {
+    let mut stats = Stats::default();
+    stats.add(&types::ebph_counters {
+        responses: [0, 1, 2, 3, 4, 0, 0, 0],
+        would_have: [0, 5, 6, 7, 8, 0, 0, 0],
+        exempted: 9,
+        unheld: 10,
+        stopped: 11,
+        interrupted: 12,
+        ..Default::default()
+    });
+    let expected = ResponseStats {
+        delays: 1,
+        suspended_execs: 2,
+        denied_execs: 3,
+        kills: 4,
+        would_delay: 5,
+        would_suspend_exec: 6,
+        would_deny_exec: 7,
+        would_kill: 8,
+        exempted: 9,
+        unheld: 10,
+        already_stopping: 11,
+        interrupted: 12,
+        ..ResponseStats::default()
+    };
+    assert_eq!(stats.responses, expected);
+}
+
 /// Check that the numbers of the table stand in one column.
 #[test]
 fn table() {
@@ -109,6 +152,9 @@ fn table() {
         assert!(number.trim().parse::<u64>().is_ok(), "{line}");
     }
     assert!(text.contains("rows in use                              3 of 64, 512 bytes each"));
+    assert!(text.contains("delays                                   7 and 0 that would have been"));
+    assert!(text.contains("processes killed                         0 and 2 that would have been"));
+    assert!(text.contains("stopped for, ns                 1500000042 of 1500000000 asked for"));
     assert!(
         text.contains(r#"  handler back\\slash \"quote\"\nline"#),
         "{text}"
@@ -165,6 +211,21 @@ fn prometheus() {
         Some("10")
     );
     assert_eq!(value("ebph_anomalies_total"), Some("0"));
+    for (response, would_have, count) in [
+        ("delay", "false", "7"),
+        ("delay", "true", "0"),
+        ("kill", "true", "2"),
+    ] {
+        let name =
+            format!(r#"ebph_responses_total{{response="{response}",would_have="{would_have}"}}"#);
+        assert_eq!(sample(&page, &name), Some(count), "{name}");
+    }
+    let exempt = r#"ebph_responses_prevented_total{cause="exempt"}"#;
+    assert_eq!(value(exempt), Some("3"));
+    assert_eq!(value("ebph_stopped_processes"), Some("1"));
+    let observed = "ebph_stop_observed_seconds_total";
+    assert_eq!(value(observed), Some("1.500000042"));
+    assert_eq!(value("ebph_stop_excess_seconds_max"), Some("0.001000001"));
     assert_eq!(
         value(r#"ebph_program_run_seconds_total{program="ebph_sys_enter_tree"}"#),
         Some("1.000000023")

@@ -1,9 +1,7 @@
 //! Names that the `syscalls` crate does not have.
 
-use super::URING_UNKNOWN;
-
-/// Names of io_uring operations, by opcode, as of Linux 6.18.
-pub(super) const NAMES: [&str; URING_UNKNOWN as usize] = [
+/// Names of io_uring operations, by opcode, as of Linux 7.3.
+pub(super) const NAMES: [&str; 65] = [
     "nop",
     "readv",
     "writev",
@@ -67,4 +65,6 @@ pub(super) const NAMES: [&str; URING_UNKNOWN as usize] = [
     "readv_fixed",
     "writev_fixed",
     "pipe",
+    "nop128",
+    "uring_cmd128",
 ];

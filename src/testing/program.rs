@@ -1,7 +1,9 @@
 //! Programs that make the calls they are told to.
 
+mod respond;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -13,6 +15,7 @@ use crate::event::{
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::profile::{Profile, State};
+use crate::response::Responses;
 use crate::syscall::{Abi, Letter, ParseSymbolError, Symbol};
 
 use super::Stub;
@@ -45,6 +48,9 @@ pub struct Program<'a> {
     created: Duration,
     /// How much time was made to pass.
     passed: Duration,
+    responses: Responses,
+    /// Whether it was told that it is, or would be, killed.
+    killed: AtomicBool,
 }
 
 impl<'a> Program<'a> {
@@ -79,6 +85,8 @@ impl<'a> Program<'a> {
             window: Vec::new(),
             created,
             passed: Duration::ZERO,
+            responses: Responses::default(),
+            killed: AtomicBool::new(false),
         };
         program.send(Event::ProfileCreated(program.plain(false)));
         program
@@ -107,7 +115,12 @@ impl<'a> Program<'a> {
 
     /// Begins anew, as a process that has just executed it: with no calls before the first.
     pub fn exec(&mut self) {
+        // SANITY: there is no machine without this call.
+        let symbol = Symbol::from_name(Abi::NATIVE, "execve");
+        let symbol = symbol.unwrap_or(Symbol::new(Abi::NATIVE, 0));
+        self.respond_to_exec(symbol, &self.window, false);
         self.detector.exec(self.task, self.profile);
+        self.killed = AtomicBool::new(false);
         self.window.clear();
     }
 
@@ -240,6 +253,7 @@ impl<'a> Program<'a> {
                 suppressed: 0,
             })));
         }
+        self.respond(symbol, verdict, window, pairs(verdict.missed));
         if did(Did::STOP) {
             self.send(self.stop_normal(StopCause::AnomalyLimit));
         } else if did(Did::RESET_TRAIN) {

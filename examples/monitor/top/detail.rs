@@ -167,6 +167,10 @@ fn sure(event: &Event, context: &Context) -> String {
             "{} of the thread's last 128 calls anomalous, at most {}",
             anomaly.lfc, anomaly.max_lfc
         )),
+        Event::Response(response) => parts.push(format!(
+            "{} of the thread's last 128 calls anomalous, at most {} of its process",
+            response.lfc, response.max_lfc
+        )),
         Event::UnbalancedSigreturn(event) => parts.push(match event.certain {
             true => "certain".to_owned(),
             false => "not certain: a handler may have been entered unseen".to_owned(),

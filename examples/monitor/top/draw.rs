@@ -1,5 +1,6 @@
 //! The screen: a header that is always there, a view, and a line for keys and answers.
 
+use ebph::ResponseStats;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,7 +11,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Widget as _};
 use super::help;
 use super::model::{Model, Prompt, View};
 use super::rates::{Series, losses};
-use super::text::{cut, printable, rate, span, width, wrap};
+use super::text::{cut, printable, rate, short, span, width, wrap};
 use super::theme::Theme;
 use super::{draw_inspection, draw_table};
 use crate::protocol::Request;
@@ -90,6 +91,11 @@ fn header(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
             spans.push(Span::styled(" PAUSED ", theme.alarm()));
             spans.push(Span::raw("  "));
         }
+        if let Some((text, done)) = responses(&status.stats.responses) {
+            let style = if done { theme.alarm() } else { Style::new() };
+            spans.push(Span::styled(format!(" {text} "), style));
+            spans.push(Span::raw("  "));
+        }
         spans.push(Span::raw(format!(
             "{}, {}   profiles {}/{}: {} training, {} frozen, {} normal   pid {}",
             printable(&status.scope),
@@ -107,6 +113,31 @@ fn header(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
     Line::from(spans).render(first, buffer);
     rates(model, theme, second, buffer);
     losses_line(model, theme, third, buffer);
+}
+
+/// What was done about anomalies or would have been, if anything; and whether it was done.
+fn responses(counts: &ResponseStats) -> Option<(String, bool)> {
+    let sum = |parts: [u64; 4]| parts.into_iter().fold(0, u64::saturating_add);
+    let would_have = sum([
+        counts.would_delay,
+        counts.would_suspend_exec,
+        counts.would_deny_exec,
+        counts.would_kill,
+    ]);
+    let named = [
+        (counts.delays, "delayed"),
+        (counts.suspended_execs, "suspended"),
+        (counts.denied_execs, "denied"),
+        (counts.kills, "killed"),
+    ];
+    let done = named.iter().any(|(count, _)| *count > 0);
+    let parts: Vec<_> = named
+        .into_iter()
+        .chain([(would_have, "would have been")])
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{} {name}", short(count)))
+        .collect();
+    (!parts.is_empty()).then(|| (parts.join(", "), done))
 }
 
 fn rates(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {

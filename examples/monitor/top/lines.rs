@@ -1,7 +1,7 @@
 //! The lines of the tables: processes, profiles, events, counters, pairs and calls.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ebph::{Event, Key, Letter};
 
@@ -90,7 +90,7 @@ impl EventLine {
     pub fn is_alert(&self) -> bool {
         matches!(
             self.event,
-            Event::Anomaly(_) | Event::UnbalancedSigreturn(_) | Event::Lost(_)
+            Event::Anomaly(_) | Event::UnbalancedSigreturn(_) | Event::Response(_) | Event::Lost(_)
         )
     }
 
@@ -122,6 +122,17 @@ impl EventLine {
                 }
                 None => anomaly.symbol.to_string(),
             }),
+            Event::Response(response) => {
+                let would = if response.would_have { "would " } else { "" };
+                let action = response.action.as_str().replace('_', " ");
+                Cow::Owned(match response.action.wait() {
+                    Some(wait) if wait < Duration::from_secs(1) => {
+                        format!("{would}{action} {}ms", wait.as_millis())
+                    }
+                    Some(wait) => format!("{would}{action} {}", span(wait)),
+                    None => format!("{would}{action}"),
+                })
+            }
             Event::Lost(lost) => Cow::Owned(format!("{} events lost", lost.count)),
             other => Cow::Owned(other.kind().as_str().replace('_', " ")),
         }
@@ -139,7 +150,11 @@ impl EventLine {
     }
 
     fn lfc(&self) -> u32 {
-        self.event.anomaly().map_or(0, |anomaly| anomaly.lfc)
+        match &self.event {
+            Event::Anomaly(anomaly) => anomaly.lfc,
+            Event::Response(response) => response.lfc,
+            _ => 0,
+        }
     }
 }
 

@@ -118,6 +118,7 @@ pub fn losses(stats: &Stats) -> Vec<Loss> {
                 failures.storage,
                 failures.index,
                 failures.read,
+                failures.signals,
             ]
             .into_iter()
             .fold(0, u64::saturating_add),

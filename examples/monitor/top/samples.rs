@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use ebph::{Event, Key, Profile, State, Stats};
 
+use crate::responses::ResponseSettings;
 use crate::rows::{ProcessRow, ProfileRow, StatusReport};
 use crate::settings::Settings;
 
@@ -31,6 +32,7 @@ pub fn status() -> StatusReport {
         last_event: 0,
         log_failures: 0,
         limits: Settings::of(&ebph::Limits::default()),
+        responses: ResponseSettings::default(),
         stats,
     }
 }

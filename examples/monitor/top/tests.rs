@@ -113,6 +113,52 @@ fn header() {
     assert!(lines[3].contains("1 processes 12") && lines[3].contains("3 anomalies 3"));
 }
 
+/// Check that the header counts what was done about anomalies, which stands out, and what would have
+/// been, which does not; and that the list of alerts says what it was.
+#[test]
+fn responses() {
+    let mut model = model();
+    let mut status = samples::status();
+    status.stats.responses.would_delay = 12;
+    status.stats.responses.would_kill = 3;
+    model.update(Update::Status(Box::new(status.clone())), 1.0);
+    let first = |model: &mut Model| lines(model, 120, 24)[0].clone();
+    assert!(
+        first(&mut model).contains("15 would have been"),
+        "{}",
+        first(&mut model)
+    );
+    let cell = buffer(&mut model, true, 120, 24)[(7, 0)].clone();
+    assert_ne!(cell.bg, Color::Red);
+
+    status.stats.responses.delays = 7;
+    status.stats.responses.kills = 1;
+    model.update(Update::Status(Box::new(status)), 2.0);
+    let line = first(&mut model);
+    assert!(
+        line.contains("7 delayed, 1 killed, 15 would have been"),
+        "{line}"
+    );
+    for colours in [true, false] {
+        let cell = buffer(&mut model, colours, 120, 24)[(7, 0)].clone();
+        let stands_out = cell.bg == Color::Red || cell.modifier.contains(Modifier::REVERSED);
+        assert!(stands_out, "{cell:?}");
+    }
+
+    let batch = EventBatch {
+        first: 1,
+        events: vec![ebph::testing::sample(ebph::EventKind::Response)],
+        gone: 0,
+    };
+    model.update(Update::Events(batch), 3.0);
+    typed(&mut model, "3");
+    let shown = lines(&mut model, 120, 24);
+    assert!(
+        shown.iter().any(|line| line.contains("delay 80ms")),
+        "{shown:#?}"
+    );
+}
+
 /// Check that a loss is on the screen in every view, at every size, and stands out without colours
 /// as well.
 #[test]

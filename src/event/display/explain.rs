@@ -14,7 +14,7 @@ use crate::event::{
 use crate::profile::State;
 
 /// The width of the titles on the left.
-const INDENT: usize = 14;
+pub(super) const INDENT: usize = 14;
 /// As many hexadecimal digits of a container's id as runtimes show.
 const SHORT_ID: usize = 12;
 
@@ -25,6 +25,7 @@ macro_rules! line {
         write!($f, $($text)*)?;
     }};
 }
+pub(super) use line;
 
 pub(super) fn anomaly(f: &mut fmt::Formatter<'_>, anomaly: &Anomaly) -> fmt::Result {
     let context = &anomaly.context;
@@ -52,11 +53,7 @@ pub(super) fn anomaly(f: &mut fmt::Formatter<'_>, anomaly: &Anomaly) -> fmt::Res
         anomaly.max_lfc
     );
     losses(f, context)?;
-    match anomaly.suppressed {
-        0 => f.write_str("; no repeats left out")?,
-        1 => f.write_str("; 1 repeat left out since the last report")?,
-        more => write!(f, "; {more} repeats left out since the last report")?,
-    }
+    left_out(f, anomaly.suppressed)?;
     profile_key(f, context)
 }
 
@@ -74,7 +71,7 @@ pub(super) fn sigreturn(f: &mut fmt::Formatter<'_>, event: &UnbalancedSigreturn)
 }
 
 /// Who, where, and by whose doing.
-fn surroundings(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
+pub(super) fn surroundings(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
     line!(f, "process", "");
     ids(f, &context.actor)?;
     write!(f, ", named \"{}\"", Clean(&context.actor.comm))?;
@@ -135,7 +132,11 @@ fn started_by(f: &mut fmt::Formatter<'_>, known: &Circumstances) -> fmt::Result 
 }
 
 /// What the judgement rests on.
-fn sure(f: &mut fmt::Formatter<'_>, how: Confidence, profile: &ProfileView) -> fmt::Result {
+pub(super) fn sure(
+    f: &mut fmt::Formatter<'_>,
+    how: Confidence,
+    profile: &ProfileView,
+) -> fmt::Result {
     line!(f, "how sure", "{how}: ");
     match profile.basis {
         0 => f.write_str("normal is what it was told to be")?,
@@ -160,7 +161,7 @@ fn sure(f: &mut fmt::Formatter<'_>, how: Confidence, profile: &ProfileView) -> f
     Ok(())
 }
 
-fn losses(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
+pub(super) fn losses(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
     line!(f, "losses", "");
     match context.lost_before {
         0 => f.write_str("no event was lost before it"),
@@ -169,7 +170,15 @@ fn losses(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
     }
 }
 
-fn profile_key(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
+pub(super) fn left_out(f: &mut fmt::Formatter<'_>, suppressed: u64) -> fmt::Result {
+    match suppressed {
+        0 => f.write_str("; no repeats left out"),
+        1 => f.write_str("; 1 repeat left out since the last report"),
+        more => write!(f, "; {more} repeats left out since the last report"),
+    }
+}
+
+pub(super) fn profile_key(f: &mut fmt::Formatter<'_>, context: &Context) -> fmt::Result {
     if let Some(profile) = &context.profile {
         line!(f, "profile", "{}", profile.key);
     }

@@ -280,7 +280,7 @@ fn path<'a>(marks: &mut Marks<'a>, name: &str, fact: &'a Fact<PathBuf>) -> Optio
 
 /// Tells whether text may have been changed to be text. Also if it was read from JSON where that
 /// had happened, so that the mark stays however often it is read and written.
-fn is_lossy(text: &str) -> bool {
+pub(super) fn is_lossy(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER)
 }
 

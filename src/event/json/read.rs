@@ -10,7 +10,8 @@ use super::{COMM_LOSSY, Form, FormError, PairForm};
 use crate::event::{
     Actor, Anomaly, Capacity, CapacityExhausted, Context, Event, EventKind, ExecutableChanged,
     LossPlace, Lost, MissedPair, NewSequence, ProfileEvent, ProfileLoaded, ProfileSetAside,
-    StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning, WarningKind,
+    Response, ResponseAction, StartNormal, StopCause, StopNormal, UnbalancedSigreturn, Warning,
+    WarningKind,
 };
 use crate::syscall::{Abi, Letter};
 
@@ -61,6 +62,25 @@ impl<'a> Form<'a> {
                     missed: read_pairs(&mut self.missed, "missed", symbol.abi())?,
                     lfc: need(&mut self.lfc, "lfc")?,
                     max_lfc: need(&mut self.max_lfc, "max_lfc")?,
+                    suppressed: need(&mut self.suppressed, "suppressed")?,
+                    context: self.context()?,
+                }))
+            }
+            EventKind::Response => {
+                let symbol = need(&mut self.symbol, "symbol")?;
+                Event::Response(Box::new(Response {
+                    action: self.action()?,
+                    would_have: need(&mut self.would_have, "would_have")?,
+                    symbol,
+                    window: self.window(symbol.abi())?,
+                    missed: read_pairs(&mut self.missed, "missed", symbol.abi())?,
+                    lfc: need(&mut self.lfc, "lfc")?,
+                    max_lfc: need(&mut self.max_lfc, "max_lfc")?,
+                    target: self
+                        .target
+                        .take()
+                        .flatten()
+                        .map(|path| PathBuf::from(path.into_owned())),
                     suppressed: need(&mut self.suppressed, "suppressed")?,
                     context: self.context()?,
                 }))
@@ -137,6 +157,19 @@ impl<'a> Form<'a> {
             circumstances,
             lost_before: need(&mut self.lost_before, "lost_before")?,
         })
+    }
+
+    fn action(&mut self) -> Result<ResponseAction, FormError> {
+        let name = need(&mut self.response, "response")?;
+        let wait = self.wait_ns.flatten().map(Duration::from_nanos);
+        let waits = wait.ok_or(FormError::Missing("wait_ns"));
+        match &*name {
+            "delay" => Ok(ResponseAction::Delay(waits?)),
+            "suspend_exec" => Ok(ResponseAction::SuspendExec(waits?)),
+            "deny_exec" => Ok(ResponseAction::DenyExec),
+            "kill" => Ok(ResponseAction::Kill),
+            other => Err(FormError::unknown("response", other)),
+        }
     }
 
     fn window(&mut self, beside: Abi) -> Result<Vec<Letter>, FormError> {

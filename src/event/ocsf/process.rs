@@ -78,7 +78,7 @@ fn entity_of(context: &Context, ancestor: &Ancestor) -> Value {
     })
 }
 
-fn file(path: &Path, deleted: bool) -> Value {
+pub(super) fn file(path: &Path, deleted: bool) -> Value {
     json!({
         "name": name_of(Some(path), "unknown"),
         "path": path.to_string_lossy(),

@@ -13,6 +13,7 @@ fn surround(event: &mut Event, circumstances: Circumstances) {
     let context = match event {
         Event::Anomaly(event) => &mut event.context,
         Event::UnbalancedSigreturn(event) => &mut event.context,
+        Event::Response(event) => &mut event.context,
         _ => return,
     };
     context.circumstances = Some(Box::new(circumstances));

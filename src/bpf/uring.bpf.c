@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Submission of io_uring requests: an operation is a letter between the system
+ * calls of the thread that submits it, which is who called io_uring_enter, or the
+ * kernel's own thread of the process where that polls the queue (SQPOLL).
+ *
+ * The tracepoint is where a request was found valid and is about to be issued:
+ * once for each entry of the queue, whatever happens to the request from there on
+ * (workers, retries, several completions). One that was refused before shows
+ * itself by nothing but its call. The plan attaches the program whose tracepoint
+ * this kernel has.
+ */
+
+static __always_inline int uring__submit(struct io_kiocb *req)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ebph_profile *p;
+	struct ebph_task *ts;
+	u8 opcode = req->opcode;
+
+	/* As at the entry of system calls; but a worker's absence from the tree
+	 * proves nothing either, until it was decided upon. */
+	if (cfg_scope == EBPH_SCOPE_TREE && !task->bpf_storage && !cfg_may_skip &&
+	    !task__is_worker(task))
+		return 0;
+	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!ts || ts->run != globals.run || ts->exec_id != task->self_exec_id)
+		goto slow;
+	if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
+		goto slow;
+	p = profile_at(ts->slot);
+	if (!p) {
+		if (ts->slot == EBPH_SLOT_OUT)
+			return 0;
+		goto slow;
+	}
+	if (ts->epochs != *(volatile u64 *)&p->epochs)
+		goto slow;
+	if (profile__quick(p, ts, symbol__uring(opcode), EBPH_BATCH))
+		return 0;
+slow:
+	return call__slow(opcode, CALL_URING);
+}
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(ebph_uring, struct io_kiocb *req)
+{
+	return uring__submit(req);
+}
+
+/* Up to 6.3. */
+SEC("tp_btf/io_uring_submit_sqe")
+int BPF_PROG(ebph_uring_sqe, struct io_kiocb *req)
+{
+	return uring__submit(req);
+}

@@ -1,0 +1,96 @@
+//! How an exec can be made to fail here, if at all.
+
+use libbpf_rs::btf::{Btf, types as btf};
+
+use super::attempt::Attempt;
+use super::facts::{Essentials, security_modules};
+use crate::loader::probe::{self, Kind};
+use crate::plan::Denial;
+
+const LSM: &str = "bpf_lsm_bprm_check_security";
+const FMOD_RET: &str = "security_bprm_check";
+/// What programs of both kinds are attached by; without it they load all the same.
+pub(super) const DIRECT_CALLS: &str = "register_ftrace_direct";
+pub(super) const NO_DIRECT_CALLS: &str =
+    "this kernel cannot call BPF programs from its functions (no register_ftrace_direct)";
+
+/// Tries both ways; nothing is attached.
+pub(crate) fn denial(essentials: &Essentials) -> Denial {
+    if essentials.map != Attempt::Worked || !essentials.missing_capabilities().is_empty() {
+        return Denial::None("bpf(2) is not to be had".to_owned());
+    }
+    let types = Btf::from_vmlinux().ok();
+    let function = |name| {
+        let types = types.as_ref()?;
+        types.type_by_name::<btf::Func<'_>>(name)
+    };
+    if function(DIRECT_CALLS).is_none() {
+        return Denial::None(NO_DIRECT_CALLS.to_owned());
+    }
+    let attempt = |kind, name| {
+        function(name).map_or(Attempt::Untried, |function| {
+            Attempt::of(probe::try_program(kind, function.type_id().into()))
+        })
+    };
+    let modules = security_modules();
+    let active = modules.map(|all| all.iter().any(|module| module == "bpf"));
+    decide(
+        attempt(Kind::Lsm, LSM),
+        attempt(Kind::FmodRet, FMOD_RET),
+        active,
+    )
+}
+
+/// A program of the first kind loads, and never runs, where BPF is not among the active security
+/// modules; where that is not known, the other kind is the safe choice.
+fn decide(lsm: Attempt, fmod_ret: Attempt, active: Option<bool>) -> Denial {
+    if lsm == Attempt::Worked && active == Some(true) {
+        return Denial::Lsm;
+    }
+    if fmod_ret == Attempt::Worked {
+        return Denial::FmodRet;
+    }
+    let lsm = match (lsm, active) {
+        (Attempt::Worked, Some(_)) => "bpf is not among the active security modules".to_owned(),
+        (Attempt::Worked, None) => "the active security modules cannot be read".to_owned(),
+        (Attempt::Untried, _) => "the kernel has no BPF security module".to_owned(),
+        (failed, _) => failed.reason(),
+    };
+    let fmod_ret = match fmod_ret {
+        Attempt::Untried => "the kernel has no such function".to_owned(),
+        failed => failed.reason(),
+    };
+    Denial::None(format!(
+        "lsm/bprm_check_security: {lsm}; fmod_ret/security_bprm_check: {fmod_ret}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that the security module is used where it is active, and else what works without it.
+    #[test]
+    fn choice() {
+        let worked = Attempt::Worked;
+        let refused = Attempt::Failed(libc::EPERM);
+        assert_eq!(decide(worked, worked, Some(true)), Denial::Lsm);
+        assert_eq!(decide(worked, worked, Some(false)), Denial::FmodRet);
+        assert_eq!(decide(worked, worked, None), Denial::FmodRet);
+        assert_eq!(decide(refused, worked, Some(true)), Denial::FmodRet);
+        assert_eq!(decide(worked, refused, Some(true)), Denial::Lsm);
+        let why = |lsm, fmod_ret, active| match decide(lsm, fmod_ret, active) {
+            Denial::None(why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(why(worked, refused, Some(false)).contains("not among the active"));
+        assert!(why(worked, refused, None).contains("cannot be read"));
+        assert!(
+            why(refused, refused, Some(true))
+                .matches("not permitted")
+                .count()
+                == 2
+        );
+        assert!(why(Attempt::Untried, Attempt::Untried, None).contains("no BPF security module"));
+    }
+}
