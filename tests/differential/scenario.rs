@@ -322,7 +322,7 @@ impl Scenario {
     fn any_letter(&mut self) -> Symbol {
         let number = self.rng.below(600) as u32;
         match self.rng.below(8) {
-            0 => Symbol::new(Abi::IoUring, number % 80),
+            0 => Symbol::new(Abi::IoUring, number % 130),
             1 if cfg!(target_arch = "x86_64") => Symbol::new(Abi::X32, number),
             2..=4 => Symbol::compat(number),
             _ => Symbol::native(number),

@@ -221,6 +221,49 @@ fn evidence() {
     }
 }
 
+/// Check where it is said what was done, and that what would have been done is told from it.
+#[test]
+fn responses() {
+    let mut seen = 0;
+    for (what, event) in variants::all() {
+        let document = event.to_ecs_of(&variants::host());
+        let at = |pointer: &str| document.pointer(pointer).cloned().unwrap_or_default();
+        let Some(wanted) = (match &*what {
+            "response, delay null done" => Some(("delay", "info", "success", "")),
+            "response, delay null would have" => Some(("delay", "info", "", "")),
+            "response, suspend_exec \"/bin/sh\" done" => {
+                Some(("suspend_exec", "info", "success", "/bin/sh"))
+            }
+            "response, deny_exec \"/bin/sh\" done" => {
+                Some(("deny_exec", "denied", "success", "/bin/sh"))
+            }
+            "response, deny_exec \"/bin/sh\" would have" => {
+                Some(("deny_exec", "info", "", "/bin/sh"))
+            }
+            "response, kill null done" => Some(("kill", "denied", "success", "")),
+            "response, kill null would have" => Some(("kill", "info", "", "")),
+            _ => None,
+        }) else {
+            continue;
+        };
+        seen += 1;
+        let (action, kind, outcome, target) = wanted;
+        assert_eq!(at("/event/action"), action, "{what}");
+        assert_eq!(at("/event/type/0"), kind, "{what}");
+        assert_eq!(
+            at("/event/outcome").as_str().unwrap_or(""),
+            outcome,
+            "{what}"
+        );
+        assert_eq!(at("/file/path").as_str().unwrap_or(""), target, "{what}");
+        assert_eq!(at("/rule/id"), "ebph.response", "{what}");
+        let reason = at("/event/reason");
+        assert!(reason.as_str().unwrap().contains("anomalous"), "{what}");
+        assert_eq!(at("/ebph/response"), action, "{what}");
+    }
+    assert_eq!(seen, 7);
+}
+
 /// Check that what is cut short is not passed off as whole.
 #[test]
 fn truncated() {

@@ -7,4 +7,5 @@ mod journal;
 mod ocsf;
 mod stub;
 mod syslog;
+mod threats;
 mod variants;

@@ -302,6 +302,40 @@ fn evidence() {
     );
 }
 
+/// Check what was decided and what became of it, for each response, done and not done.
+#[test]
+fn responses() {
+    let mut seen = 0;
+    for (what, event) in variants::all() {
+        let finding = event.to_ocsf_of(&variants::host());
+        let Some((action, disposition)) = (match &*what {
+            "response" | "response, delay null done" => Some(("Modified", "Delayed")),
+            "response, suspend_exec \"/bin/sh\" done" => Some(("Modified", "Delayed")),
+            "response, deny_exec \"/bin/sh\" done" => Some(("Denied", "Blocked")),
+            "response, kill null done" => Some(("Denied", "Killed")),
+            _ if what.ends_with(" would have") => Some(("Observed", "Logged")),
+            _ => None,
+        }) else {
+            continue;
+        };
+        seen += 1;
+        assert_eq!(finding["action"], action, "{what}");
+        assert_eq!(finding["disposition"], disposition, "{what}");
+        assert_eq!(finding["finding_info"]["types"][0], "response", "{what}");
+        let target = what.contains("/bin/sh").then_some("/bin/sh");
+        if !what.ends_with("null would have") {
+            let file = &finding["evidences"][0]["file"]["path"];
+            let nasty = what.contains("[2J") || what.contains("a long path");
+            assert!(nasty || file.as_str() == target, "{what}: {file}");
+        }
+        let profiles = finding["metadata"]["profiles"].to_string();
+        assert!(profiles.contains("security_control"), "{what}: {profiles}");
+    }
+    assert_eq!(seen, 13);
+    let anomaly = testing::sample(EventKind::Anomaly).to_ocsf_of(&variants::host());
+    assert_eq!(anomaly.get("action_id"), None);
+}
+
 /// Check that what is not sure is not said to be.
 #[test]
 fn confidence() {

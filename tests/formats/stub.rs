@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use ebph::detector::Command;
 use ebph::testing::{self, Stub};
-use ebph::{Anomaly, Event, EventKind, EventMask, Limits, LossPlace, Severity, State, StopCause};
+use ebph::{
+    Anomaly, Delay, Event, EventKind, EventMask, ExecAnswer, ExecResponse, Kill, Limits, LossPlace,
+    ResponseAction, Responses, Severity, State, StopCause,
+};
 
 fn kinds(stub: Stub, events: ebph::Events) -> Vec<EventKind> {
     stub.finish();
     events.map(|event| event.kind()).collect()
 }
 
+const EXE: &str = "/usr/bin/settled";
+
 /// A program that has settled, with everything it does known.
 fn settled(stub: &Stub) -> testing::Program<'_> {
-    let mut program = stub.program("/usr/bin/settled");
+    let mut program = stub.program(EXE);
     for _ in 0..3 {
         program.exec();
         program.calls(["openat", "read", "write", "close"]).unwrap();
@@ -47,8 +52,62 @@ fn delivery() {
     );
     assert_eq!(
         (stats.submitted, stats.read, stats.lost_in_ring),
-        (16, 16, 0)
+        (17, 17, 0)
     );
+}
+
+/// Check that what is done about anomalies is told as a monitor tells it: of each call after the first
+/// anomaly, with its wait, until the threshold for worse is reached; of an exec before it fails or after
+/// it was made; and of nobody who is exempt or no longer normal.
+#[test]
+fn responses() {
+    let told = |responses: Responses, act: &dyn Fn(&mut testing::Program<'_>)| {
+        let stub = Stub::new();
+        let events = stub.events();
+        let mut program = settled(&stub).with_responses(responses);
+        act(&mut program);
+        drop(program);
+        stub.finish();
+        let told = events.filter_map(|event| match event {
+            Event::Response(response) => Some((response.action, response.would_have)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let odd = |program: &mut testing::Program<'_>| {
+        program.calls(["openat", "socket", "bind"]).unwrap();
+    };
+    let ms = Duration::from_millis;
+    let delay = || Delay::new(ms(10), ms(30));
+    let delayed = |wait| (ResponseAction::Delay(ms(wait)), false);
+    let delays = || Responses::default().delay(delay());
+    assert_eq!(told(delays(), &odd), [delayed(20), delayed(30)]);
+    let killed = told(delays().kill(Kill::new(2).dry_run(true)), &odd);
+    let kill = (ResponseAction::Kill, true);
+    assert_eq!(killed, [delayed(20), kill, delayed(30)]);
+    let dry = delays().kill(Kill::new(1)).dry_run(true);
+    assert_eq!(told(dry, &odd), [kill]);
+    assert_eq!(told(delays().exempt_executable(EXE), &odd), []);
+    let tolerized = told(delays(), &|program| {
+        odd(program);
+        assert!(program.command(Command::Tolerize));
+        odd(program);
+    });
+    assert_eq!(tolerized.len(), 2);
+    let execs = |program: &mut testing::Program<'_>| {
+        odd(program);
+        program.call("execve").unwrap();
+        program.exec();
+        program.exec();
+    };
+    let deny = ExecResponse::new(2, ExecAnswer::Deny);
+    let denied = told(Responses::default().exec(deny.clone()), &execs);
+    assert_eq!(denied, [(ResponseAction::DenyExec, false)]);
+    let high = ExecResponse::new(9, ExecAnswer::Deny);
+    assert_eq!(told(Responses::default().exec(high), &execs), []);
+    let suspend = ExecResponse::new(2, ExecAnswer::Suspend(ms(5))).dry_run(true);
+    let suspended = told(Responses::default().exec(suspend), &execs);
+    assert_eq!(suspended[0], (ResponseAction::SuspendExec(ms(5)), true));
 }
 
 /// Check that the anomaly which ends a profile's being normal was judged by a normal one, as the

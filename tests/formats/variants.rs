@@ -20,6 +20,7 @@ pub fn all() -> Vec<(String, Event)> {
     samples
         .chain(changed(EventKind::Anomaly))
         .chain(changed(EventKind::UnbalancedSigreturn))
+        .chain(changed(EventKind::Response))
         .collect()
 }
 
@@ -141,7 +142,10 @@ fn changed(kind: EventKind) -> Vec<(String, Event)> {
             ("/login_uid", json!(u32::MAX)),
         ],
     );
-    if kind == EventKind::Anomaly {
+    if kind == EventKind::Response {
+        responses(&mut add);
+    }
+    if kind != EventKind::UnbalancedSigreturn {
         add(
             "every pair missed, more than once",
             &[
@@ -172,4 +176,77 @@ fn changed(kind: EventKind) -> Vec<(String, Event)> {
         );
     }
     list
+}
+
+/// Each that there is, done and not done, and what is special about them.
+fn responses(add: &mut impl FnMut(&str, &[(&str, Value)])) {
+    let long = format!("/{}", "\"".repeat(4_000));
+    for (response, wait, targets) in [
+        ("delay", json!(u64::MAX), &[Value::Null] as &[Value]),
+        (
+            "suspend_exec",
+            json!(10_000_000_000_u64),
+            &[json!("/bin/sh"), Value::Null],
+        ),
+        (
+            "deny_exec",
+            Value::Null,
+            &[json!("/bin/sh"), Value::Null, json!(NASTY), json!(long)],
+        ),
+        ("kill", Value::Null, &[Value::Null]),
+    ] {
+        for (would_have, target) in [false, true]
+            .into_iter()
+            .flat_map(|would_have| targets.iter().map(move |target| (would_have, target)))
+        {
+            let what = if would_have { "would have" } else { "done" };
+            let which = match target.as_str() {
+                Some(path) if path.len() > 100 => "a long path".to_owned(),
+                _ => target.to_string(),
+            };
+            add(
+                &format!("{response} {which} {what}"),
+                &[
+                    ("/response", json!(response)),
+                    ("/would_have", json!(would_have)),
+                    ("/wait_ns", wait.clone()),
+                    ("/target", target.clone()),
+                ],
+            );
+        }
+    }
+    add(
+        "an earlier call is the cause",
+        &[("/missed", json!([])), ("/response", json!("kill"))],
+    );
+    let quotes = json!("\"".repeat(300));
+    add(
+        "all of a denied exec as long as can be",
+        &[
+            ("/response", json!("suspend_exec")),
+            ("/wait_ns", json!(u64::MAX)),
+            ("/target", quotes.clone()),
+            ("/exe", quotes.clone()),
+            ("/comm", quotes.clone()),
+            ("/container/id", quotes.clone()),
+            ("/profile/script", quotes),
+            ("/start_boot_ns", json!(u64::MAX)),
+            ("/profile/train_count", json!(u64::MAX)),
+            ("/profile/anomalies", json!(u64::MAX)),
+            (
+                "/profile/key",
+                json!("4095:1048575:18446744073709551615:4294967295:sffffffffffffffff:u4294967295"),
+            ),
+            ("/window", json!(vec!["io_uring:read"; 9])),
+            (
+                "/missed",
+                (1..=8)
+                    .map(|distance| json!({"distance": distance, "previous": "other"}))
+                    .collect(),
+            ),
+            ("/lost_before", json!(u64::MAX)),
+            ("/suppressed", json!(u64::MAX)),
+            ("/login_uid", json!(u32::MAX)),
+        ],
+    );
 }

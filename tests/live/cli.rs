@@ -1,5 +1,7 @@
 //! The example monitor, whose command line is a contract.
 
+mod responses;
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

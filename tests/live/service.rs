@@ -18,6 +18,7 @@ mod listing;
 mod logging;
 mod manager;
 mod notify;
+mod responses;
 mod socket;
 
 /// The path of an example of this build.

@@ -1,6 +1,6 @@
 //! `monitor top`, in a real terminal.
 
-mod terminal;
+pub mod terminal;
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};

@@ -163,6 +163,20 @@ fn part_in_the_sandbox() {
 /// system calls and the view of the file system that the unit grants, and no more.
 #[test]
 fn works_with_what_it_is_granted() {
+    in_the_sandbox("", &[], "anomaly");
+}
+
+/// Check that with the capability that the unit says to add for that it can delay as well: the rest of what it may
+/// do lets it have a guardian, and that send its signals.
+#[test]
+fn delays_with_one_capability_more() {
+    let delays = ["--delay-unit", "1ms", "--delay-cap", "5ms"];
+    in_the_sandbox(",+kill", &delays, "response");
+}
+
+/// Runs what the unit starts, with more capabilities and options, as it would be run there; what its victim does
+/// causes such an event.
+fn in_the_sandbox(more: &str, options: &[&str], kind: &str) {
     require_root();
     let user = 0x4000_0000 | std::process::id();
     let scratch = tempfile::tempdir().expect("a folder can be made");
@@ -180,7 +194,7 @@ fn works_with_what_it_is_granted() {
     let granted = one("CapabilityBoundingSet").to_lowercase();
     assert_eq!(granted, one("AmbientCapabilities").to_lowercase());
     let granted = granted.replace("cap_", "+").replace(' ', ",");
-    let mut granted = format!("-all,{granted}");
+    let mut granted = format!("-all,{granted}{more}");
     if kernel::hides_calls() {
         // As the unit says of such kernels.
         let more = for_plain_tracepoint();
@@ -195,6 +209,7 @@ fn works_with_what_it_is_granted() {
     words.extend(["--clear-groups", "--inh-caps", &granted, "--ambient-caps"]);
     words.extend([&granted, "--bounding-set", &granted, "--no-new-privs"]);
     words.extend(exec.split(' '));
+    words.extend(options);
     // The whole machine is not ours to watch.
     words.extend(["--normal-wait", "1ms", "--", "sh", "-c", script]);
     words.extend([usual.as_str(), &unusual]);
@@ -247,12 +262,12 @@ fn works_with_what_it_is_granted() {
     input.write_all(b"go\n").expect("the shell reads");
     let log = scratch.path().join("var/log/events.json");
     let victim = "/usr/local/bin/victim";
-    eventually("the anomaly to be in the log", || {
+    eventually("the event to be in the log", || {
         let text = fs::read_to_string(&log).ok()?;
         text.lines().find_map(|line| {
             // The last line may not be whole yet.
             let event: Value = serde_json::from_str(line).ok()?;
-            (event["event"] == "anomaly" && event["profile"]["exe"] == victim).then_some(())
+            (event["event"] == kind && event["profile"]["exe"] == victim).then_some(())
         })
     });
     drop(input);

@@ -26,6 +26,7 @@ fn instruction_counts() {
         "ebph_exec",
         "ebph_exit",
         "ebph_signal",
+        "ebph_signalled",
         "ebph_command",
         "ebph_replay",
         "ebph_tasks",

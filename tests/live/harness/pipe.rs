@@ -39,6 +39,14 @@ impl Pipe {
             .expect("the pipe has room");
     }
 
+    /// Takes what is there.
+    pub fn take(&self) -> Vec<u8> {
+        let count = rustix::io::ioctl_fionread(&self.reader).expect("a pipe knows");
+        let mut bytes = vec![0; usize::try_from(count).expect("a pipe is small")];
+        (&self.reader).read_exact(&mut bytes).expect("it is there");
+        bytes
+    }
+
     /// Waits for `N` bytes.
     pub fn receive_array<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];

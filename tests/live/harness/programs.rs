@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 /// What the others are driven with, the example of the thesis and threads of libc's need a C
 /// library; every other victim does without, so that it makes exactly the calls of its source.
-const HOSTED: &[&str] = &["runner", "anomaly", "headless"];
+const HOSTED: &[&str] = &[
+    "runner", "anomaly", "headless", "altered", "clock", "parent",
+];
 
 const RAW_FLAGS: &[&str] = &[
     "-static",
@@ -76,4 +78,22 @@ fn compile(name: &str, flags: &[&str]) -> PathBuf {
     );
     std::fs::rename(&unfinished, &compiled).expect("the victim can be put in place");
     compiled
+}
+
+/// Check that every victim compiles. Who runs the tests where compiling is slow does this before.
+#[test]
+fn all_compile() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+    let entries = std::fs::read_dir(folder).expect("it is in the repository");
+    let mut count = 0;
+    for entry in entries {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            let name = path.file_stem().and_then(|name| name.to_str());
+            program(name.expect("our files have names of text"));
+            count += 1;
+        }
+    }
+    program("anomaly");
+    assert!(count > 0);
 }

@@ -49,6 +49,11 @@ impl Start {
         self.with("in", pipe.path(End::Read).display())
     }
 
+    /// Standard output goes into the pipe.
+    pub fn output(self, pipe: &Pipe) -> Self {
+        self.with("out", pipe.path(End::Write).display())
+    }
+
     /// Standard output is the terminal.
     pub fn terminal(self, terminal: &Terminal) -> Self {
         self.with("out", terminal.path().display())
@@ -132,6 +137,9 @@ impl Stage {
         let mut child = Command::new(program("runner"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Its parent is in another group of the same session. Where it is not, as in a container, a
+            // terminal's stop signal stops nobody.
+            .process_group(0)
             .spawn()
             .expect("the runner starts");
         let runner = Runner {
