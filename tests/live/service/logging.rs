@@ -361,8 +361,10 @@ fn only_files() {
 /// input unless the command is to end by the signal; returns what it said and how the monitor ended.
 fn hang_up(before: &str, args: &[&str], handed_on: bool) -> (String, Option<i32>) {
     require_root();
-    let mut child = Command::new("sh")
-        .args(["-c", &format!("{before} exec \"$@\""), "sh"])
+    // Whoever started the tests may have them ignore it, as nohup does.
+    let mut child = Command::new("env")
+        .args(["--default-signal=HUP", "sh", "-c"])
+        .args([&format!("{before} exec \"$@\""), "sh"])
         .arg(example("monitor"))
         .args(args)
         .args(["--", "sh", "-c"])
