@@ -53,7 +53,7 @@ update() { # update ARCH: fetches the lists, once.
 # unpack ARCH PACKAGE[=VERSION] FOLDER
 unpack() {
 	local work
-	work=$(mktemp -d "$CACHE/fetch.XXXXXX")
+	work=$(mktemp -d -p "$CACHE")
 	(cd "$work" && on_arch "$1" apt-get -qq -o Dir::State::Status=/dev/null download "$2") ||
 		{ rm -rf "$work" && die "the mirror does not give $2 for $1"; }
 	mkdir -p "$3"

@@ -26,18 +26,18 @@ first() {
 	$mount -t virtiofs -o ro host /host || give_up "no file system from the host"
 	$mount -t tmpfs -o size=75% own /own
 	"$busybox" mkdir /own/changes /own/work
-	$mount -t overlay -o lowerdir=/host,upperdir=/own/changes,workdir=/own/work root /root ||
+	$mount -t overlay -o lowerdir=/host,upperdir=/own/changes,workdir=/own/work root /whole ||
 		give_up "no overlay"
 	for place in proc sys dev; do
-		"$busybox" mkdir -p "/root/$place"
-		$mount --move "/$place" "/root/$place"
+		"$busybox" mkdir -p "/whole/$place"
+		$mount --move "/$place" "/whole/$place"
 	done
-	"$busybox" mkdir -p /root/run /root/mnt
-	$mount -t tmpfs run /root/run
-	"$busybox" mkdir /root/run/kernels
-	"$busybox" cp /bin/busybox /init /order/* /root/run/kernels
+	"$busybox" mkdir -p /whole/run /whole/mnt
+	$mount -t tmpfs run /whole/run
+	"$busybox" mkdir /whole/run/kernels
+	"$busybox" cp /bin/busybox /init /order/* /whole/run/kernels
 	# Not chroot: who is in a chroot can make no user namespaces.
-	exec "$busybox" switch_root /root /run/kernels/busybox sh /run/kernels/init second
+	exec "$busybox" switch_root /whole /run/kernels/busybox sh /run/kernels/init second
 }
 
 # port NAME: where what is written comes out at run.sh.

@@ -97,7 +97,7 @@ archive() { (cd "$1" && find . | "$own_busybox" cpio -o -H newc 2>/dev/null); }
 initramfs=$kernel/initramfs
 if [ ! -e "$initramfs" ] || [ "$here/guest.sh" -nt "$initramfs" ] || [ "$0" -nt "$initramfs" ]; then
 	base=$work/base count=100 taken=' '
-	mkdir -p "$base"/{bin,proc,sys,dev,modules,host,own,root}
+	mkdir -p "$base"/{bin,proc,sys,dev,modules,host,own,whole}
 	cp "$busybox" "$base/bin/busybox"
 	cp "$here/guest.sh" "$base/init"
 	chmod +x "$base/init"
