@@ -55,7 +55,7 @@ detection: test-deps ## train real services, abuse them, and measure what is det
 lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --test detection -- -D warnings
+	$(CARGO) clippy --locked --test detection --test kernels -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	clang-format --dry-run -Werror $(C_SOURCES)
 	scripts/bpf-compile.sh x86 arm64

@@ -29,6 +29,7 @@
 #include "event.bpf.h"
 #include "bind.bpf.h"
 #include "scope.bpf.h"
+#include "hold.bpf.h"
 #include "response.bpf.h"
 #include "load.bpf.h"
 

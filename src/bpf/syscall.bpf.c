@@ -57,7 +57,7 @@ __noinline int task__refresh(struct ebph_task *ts)
 		ts->restart = 0;
 		ts->flags |= EBPH_TASK_UNCERTAIN;
 		task__empty_frame(ts);
-	} else if (ts->run != run && !response__went_on(ts, task)) {
+	} else if (ts->run != run && !process__went_on(ts, task)) {
 		return true;
 	}
 	ts->run = run;
@@ -177,6 +177,33 @@ observe:
 	return 0;
 }
 
+enum thread_is {
+	THREAD_OURS,    /* and its state agrees with its profile's */
+	THREAD_OUTSIDE, /* of the scope */
+	THREAD_UNCLEAR, /* the long way finds out */
+};
+
+static __always_inline enum thread_is thread__look(struct task_struct *task, u32 scope,
+						   struct ebph_task **state,
+						   struct ebph_profile **profile)
+{
+	struct ebph_task *ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	struct ebph_profile *p;
+
+	if (!ts || ts->run != globals.run || ts->exec_id != task->self_exec_id)
+		return THREAD_UNCLEAR;
+	if (scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
+		return THREAD_UNCLEAR;
+	p = profile_at(ts->slot);
+	if (!p)
+		return ts->slot == EBPH_SLOT_OUT ? THREAD_OUTSIDE : THREAD_UNCLEAR;
+	if (ts->epochs != *(volatile u64 *)&p->epochs)
+		return THREAD_UNCLEAR;
+	*state = ts;
+	*profile = p;
+	return THREAD_OURS;
+}
+
 /* `scope` and `preemptible` (the hooks of this kernel are) are constants where
  * this is used: each has a program of its own, so that none pays for another's
  * questions. */
@@ -191,20 +218,15 @@ static __always_inline int sys_enter(long nr, u32 scope, bool preemptible)
 	 * missed, that proves nothing, and each thread is decided upon once. */
 	if (scope == EBPH_SCOPE_TREE && !task->bpf_storage && !cfg_may_skip)
 		return 0;
-	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (!ts || ts->run != globals.run || ts->exec_id != task->self_exec_id)
-		goto slow;
-	if (scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
-		goto slow;
-	regs__keep_pc(task, ts);
-	p = profile_at(ts->slot);
-	if (!p) {
-		if (ts->slot == EBPH_SLOT_OUT)
-			return 0;
+	switch (thread__look(task, scope, &ts, &p)) {
+	case THREAD_OURS:
+		break;
+	case THREAD_OUTSIDE:
+		return 0;
+	case THREAD_UNCLEAR:
 		goto slow;
 	}
-	if (ts->epochs != *(volatile u64 *)&p->epochs)
-		goto slow;
+	regs__keep_pc(task, ts);
 	/* Numbers above the table, negative ones, and the return from a handler
 	 * need a closer look. */
 	symbol = nr;

@@ -23,22 +23,16 @@ static __always_inline int uring__submit(struct io_kiocb *req)
 	if (cfg_scope == EBPH_SCOPE_TREE && !task->bpf_storage && !cfg_may_skip &&
 	    !task__is_worker(task))
 		return 0;
-	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
-	if (!ts || ts->run != globals.run || ts->exec_id != task->self_exec_id)
-		goto slow;
-	if (cfg_scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
-		goto slow;
-	p = profile_at(ts->slot);
-	if (!p) {
-		if (ts->slot == EBPH_SLOT_OUT)
+	switch (thread__look(task, cfg_scope, &ts, &p)) {
+	case THREAD_OURS:
+		if (profile__quick(p, ts, symbol__uring(opcode), EBPH_BATCH))
 			return 0;
-		goto slow;
-	}
-	if (ts->epochs != *(volatile u64 *)&p->epochs)
-		goto slow;
-	if (profile__quick(p, ts, symbol__uring(opcode), EBPH_BATCH))
+		break;
+	case THREAD_OUTSIDE:
 		return 0;
-slow:
+	case THREAD_UNCLEAR:
+		break;
+	}
 	return call__slow(opcode, CALL_URING);
 }
 

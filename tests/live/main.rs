@@ -20,7 +20,6 @@ mod grudges;
 mod hostile;
 mod identity;
 mod inspect;
-mod kernels;
 mod least;
 mod lifecycle;
 mod loss;

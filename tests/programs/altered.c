@@ -7,6 +7,8 @@
  * cancel A PROGRAM...     every call A is cancelled: its number becomes -1
  * emulate N PROGRAM...    the first N calls are not made, by PTRACE_SYSEMU
  * inject A B PROGRAM...   after its first call A, the program is made to make call B
+ * stop A PROGRAM...       SIGSTOP waits for the program while it makes call A, and is
+ *                         taken away before it stops it
  *
  * Ends with the tracee's status.
  */
@@ -146,6 +148,17 @@ static int change(char **argv, long from, long to)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
 }
 
+static int stop(char **argv, long at)
+{
+	pid_t pid = start(argv);
+	int status;
+
+	while (stopped_at_call(pid, PTRACE_SYSCALL, &status))
+		if (number_of(pid) == at)
+			kill(pid, SIGSTOP);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 100;
+}
+
 static int emulate(char **argv, long times)
 {
 	pid_t pid = start(argv);
@@ -190,6 +203,8 @@ int main(int argc, char **argv)
 		return 94;
 	if (!strcmp(argv[1], "cancel"))
 		return change(argv + 3, atol(argv[2]), -1);
+	if (!strcmp(argv[1], "stop"))
+		return stop(argv + 3, atol(argv[2]));
 	if (!strcmp(argv[1], "emulate"))
 		return emulate(argv + 3, atol(argv[2]));
 	if (argc < 5)

@@ -52,12 +52,25 @@ fn continued_by_an_operator() {
 #[test]
 fn stopped_by_a_terminal() {
     let (stage, watch) = slowed(delays(SECOND, SECOND));
-    let run = held(&stage, &watch, &offence());
+    // It goes on before it is stopped again, and must not end meanwhile, though it may be delayed once
+    // more: the signal comes after that then.
+    let pipe = Pipe::new();
+    let args = [offence(), vec!["r".to_owned()]].concat();
+    let run = stage.start_with(&Start::new().input(&pipe), "paced", &args);
+    eventually("the victim to be held", || {
+        let stats = watch.stats().expect("there are stats").responses;
+        (stats.held == 1).then_some(())
+    });
+    run.until_state('T');
     run.signal(Signal::TSTP);
-    let stats = until_released(&watch, 1);
+    let stats = eventually("every stop to be over", || {
+        let stats = watch.stats().expect("there are stats").responses;
+        (stats.released == stats.delays && stats.held == 0).then_some(stats)
+    });
     assert_eq!(stats.left_stopped, 0);
     run.until_state('T');
     run.signal(Signal::CONT);
+    pipe.send(1);
     assert!(run.wait().success());
     watch.finish();
 }

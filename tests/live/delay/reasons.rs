@@ -123,3 +123,16 @@ fn others_go_on() {
     watch.finish();
     assert!(run.wait().success());
 }
+
+/// Check that a process which somebody else's stop signal waits for already is not stopped, and that
+/// this is counted.
+#[test]
+fn stopping_already() {
+    let (stage, watch) = slowed(delays(HOUR, HOUR));
+    let at = libc::SYS_getpid.to_string();
+    let path = stage.path("paced").display().to_string();
+    let args = [vec!["stop".to_owned(), at, path], offence()].concat();
+    stage.run_ok(1, "altered", &args);
+    let stats = watch.finish().stats.responses;
+    assert_eq!((stats.already_stopping, stats.delays), (1, 0), "{stats:?}");
+}
