@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebph::{Delay, Kill, ResponseAction, Responses};
 
 use super::{all, killed};
-use crate::harness::{Stage, Watch, eventually};
+use crate::harness::{Pipe, Stage, Start, Watch, eventually};
 
 /// A stage whose victim `uring` is normal with NOPs, in a ring of this kind.
 fn with_ring(ring: &str) -> (Stage, Watch) {
@@ -50,7 +50,11 @@ fn delay() {
             .set_responses(Responses::default().delay(Delay::new(hour, hour)))
             .expect("it can be had");
         let events = watch.events();
-        let run = stage.start("uring", &[ring, "nop:1", "op:3"]);
+        // A polled ring's process goes on by itself until its poller, which is told of the stop, hears
+        // of it: it must not be at its end by then.
+        let pipe = Pipe::new();
+        let input = Start::new().input(&pipe);
+        let run = stage.start_with(&input, "uring", &[ring, "nop:1", "op:3", "wait"]);
         eventually("the victim to be held", || {
             let stats = watch.stats().expect("there are stats");
             (stats.responses.held == 1).then_some(())
@@ -59,6 +63,7 @@ fn delay() {
         watch
             .set_responses(Responses::default())
             .expect("nothing can always be done");
+        pipe.send(1);
         assert!(run.wait().success(), "{ring}");
         let stats = watch.finish().stats.responses;
         assert_eq!((stats.delays, stats.released), (1, 1), "{ring}");
