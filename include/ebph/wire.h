@@ -21,6 +21,7 @@ enum ebph_limit {
 	EBPH_ID_LAST = 254,     /* the last id that names one symbol */
 	EBPH_ID_OTHER = 255,    /* every symbol after the 254th */
 	EBPH_SIGNAL_FRAMES = 8, /* windows kept aside while handlers are nested */
+	EBPH_MEMOS = 16,        /* ordinary calls that a thread remembers; a power of two */
 	EBPH_BATCH = 64,        /* calls a thread may hold back before it counts them */
 	EBPH_COMM = 16,
 	EBPH_PATH = 256, /* a longer path is kept from its end, and marked */
@@ -149,6 +150,15 @@ struct ebph_signal_frame {
 	__u32 pad;
 };
 
+/* An ordinary call, remembered: it was one, and is again until something that it
+ * rests on changes, which changes ebph_task.memos. */
+struct ebph_memo {
+	__u64 window; /* before it */
+	__u64 call;   /* memos << 32 | symbol << 8 | id */
+};
+/* So that what was never written is none. */
+#define EBPH_MEMOS_SET (1U << 31)
+
 /* One call on its way through the detector. Kept with the thread, not on the
  * stack: what the verifier does not see it need not tell apart. */
 struct ebph_call {
@@ -173,15 +183,15 @@ struct ebph_call {
 };
 
 struct ebph_task {
+	/* What every call reads: 56 bytes, the rest of a cache line where the kernel has
+	 * put eight of its own before them. */
 	__u64 window; /* newest id in the low byte */
 	__u64 epochs; /* those of the profile, as last seen */
 	__u64 state;  /* likewise; calls held back were made while it was so */
-	__u32 wanted; /* bits of a row that an ordinary call has, in that state */
-	__u32 last;   /* of an ended thread: 1 + the slot it was bound to */
 	__u32 slot;
-	__u32 generation; /* of the profile in that slot */
-	__u32 run;        /* ebph_settings.run, as last seen */
-	__u32 exec_id;    /* task->self_exec_id, as last seen */
+	__u32 run;     /* ebph_settings.run, as last seen */
+	__u32 exec_id; /* task->self_exec_id, as last seen */
+	__u32 memos;   /* which ones hold: even, and 1 if the profile was normal in `state` */
 	union {
 		/* Zero for a thread of which nothing special is to be expected. */
 		__u64 special;
@@ -191,9 +201,12 @@ struct ebph_task {
 			__u32 lfc;     /* bits set in the locality frame */
 		};
 	};
+	__u32 batch;      /* calls not yet counted */
+	__u32 generation; /* of the profile in that slot */
+
 	__u64 frame[2]; /* locality frame, newest call in bit 0 of frame[0] */
-	__u32 batch;    /* calls not yet counted */
 	__u32 max_lfc;
+	__u32 last;  /* of an ended thread: 1 + the slot it was bound to */
 	__u64 calls; /* counted ones */
 	__u64 anomalies;
 	__u64 script;     /* as in the key: kept for a profile that must be bound again */
@@ -209,6 +222,7 @@ struct ebph_task {
 	__u32 worst_of; /* the profile's time of being normal that this was in */
 	__u32 untold;   /* dry responses not told of, for the rate */
 	struct ebph_call call;
+	struct ebph_memo memo[EBPH_MEMOS];
 	struct ebph_signal_frame frames[EBPH_SIGNAL_FRAMES];
 };
 
@@ -558,7 +572,8 @@ EBPH_SIZE(ebph_key, 32);
 EBPH_SIZE(ebph_profile, 64 + 64 + 64 + 1024 + 512 + 1152);
 EBPH_SIZE(ebph_row, 512);
 EBPH_SIZE(ebph_signal_frame, 40);
-EBPH_SIZE(ebph_task, 568);
+EBPH_SIZE(ebph_memo, 16);
+EBPH_SIZE(ebph_task, 568 + 256);
 EBPH_SIZE(ebph_counters, 376);
 EBPH_SIZE(ebph_responses, 40);
 EBPH_SIZE(ebph_exempt, 32);

@@ -6,6 +6,11 @@
 #ifndef EBPH_PROFILE_BPF_H
 #define EBPH_PROFILE_BPF_H
 
+/* 2^64 over the golden ratio: its product's upper bits depend on all of the other's. */
+#define MEMO_SPREAD 0x9e3779b97f4a7c15ULL
+#define MEMO_SHIFT (64 - 4)
+_Static_assert(EBPH_MEMOS == 1 << (64 - MEMO_SHIFT), "as many memos as the spread has values");
+
 /* Counts the calls a thread has held back, and freezes the profile if nothing
  * new was learnt for long enough. */
 __noinline int profile__count(struct ebph_profile *p, struct ebph_task *ts)
@@ -252,30 +257,71 @@ __noinline int profile__new_symbol(struct ebph_profile *p, struct ebph_task *ts,
 /*
  * The ordinary call: nothing new, nothing missed, nothing due. This is what
  * every system call of the machine pays for, so it calls nothing and keeps all
- * it needs in registers. False: nothing was done, the long way must be taken;
- * whatever it does here, the long way would have done as well.
+ * it needs in registers. Where one of these says false, nothing was done, and the
+ * long way must be taken; whatever they do, the long way would have done as well.
  */
-static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_task *ts, u32 symbol,
-					   u32 batch)
+
+/* Neither the thread nor its profile is in need of the long way. */
+static __always_inline bool profile__is_calm(struct ebph_profile *p, struct ebph_task *ts,
+					     u32 batch)
 {
-	u32 id, index, wanted;
+	return !ts->special && ts->batch + 1 < batch && ts->state == profile__state(p);
+}
+
+static __always_inline void task__commit(struct ebph_task *ts, u64 window, u32 id)
+{
+	ts->window = window << 8 | id;
+	ts->batch += 1;
+}
+
+static __always_inline struct ebph_memo *memo__of(struct ebph_task *ts, u32 symbol, u64 window)
+{
+	u64 at = ((window << 8 ^ symbol) * MEMO_SPREAD) >> MEMO_SHIFT;
+
+	opaque(at);
+	return &ts->memo[at & (EBPH_MEMOS - 1)];
+}
+
+static __always_inline u64 memo__call(struct ebph_task *ts, u32 symbol)
+{
+	return (u64)ts->memos << 32 | symbol << 8;
+}
+
+/* A call that was an ordinary one after the same others. Programs go in circles,
+ * so most are, and these need neither id, row nor columns. */
+static __always_inline bool profile__again(struct ebph_task *ts, u32 symbol)
+{
+	u64 window = ts->window;
+	struct ebph_memo *memo = memo__of(ts, symbol, window);
+	u64 id = memo->call ^ memo__call(ts, symbol);
+
+	if (memo->window != window || id >= EBPH_IDS)
+		return false;
+	task__commit(ts, window, id);
+	return true;
+}
+
+/* One that has all its pairs. */
+static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_task *ts, u32 symbol)
+{
+	u32 id, index, wanted = ts->memos & 1 ? SEEN_BOTH : SEEN_TRAIN;
+	struct ebph_memo *memo;
 	struct ebph_row *row;
 	u64 window;
 
 	opaque(symbol);
-	if (symbol >= EBPH_SYMBOLS || ts->special)
+	if (symbol >= EBPH_SYMBOLS)
 		return false;
 	id = p->id[symbol];
 	index = p->row[id];
 	row = row_at(index);
 	window = ts->window;
-	if (!row || !index || !window || ts->batch + 1 >= batch || ts->state != profile__state(p))
+	if (!row || !index || !window || (row__seen(row, window) & wanted) != wanted)
 		return false;
-	wanted = ts->wanted;
-	if ((row__seen(row, window) & wanted) != wanted)
-		return false;
-	ts->window = window << 8 | id;
-	ts->batch += 1;
+	memo = memo__of(ts, symbol, window);
+	memo->window = window;
+	memo->call = memo__call(ts, symbol) | id;
+	task__commit(ts, window, id);
 	return true;
 }
 

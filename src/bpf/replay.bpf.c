@@ -45,7 +45,8 @@ __noinline int replay__call(const struct ebph_replay_op *op, struct ebph_task *t
 	if (ts->epochs != epochs)
 		task__catch_up(ts, epochs);
 	/* With a batch of one no call is an ordinary one. */
-	if (!symbol__is_sigreturn(op->symbol) && profile__quick(p, ts, op->symbol, batch)) {
+	if (!symbol__is_sigreturn(op->symbol) && profile__is_calm(p, ts, batch) &&
+	    (profile__again(ts, op->symbol) || profile__quick(p, ts, op->symbol))) {
 		v->did |= EBPH_DID_RECORD;
 		return 0;
 	}

@@ -67,10 +67,18 @@ enum {
 	SEEN_BOTH = 0xffff,
 };
 
+/* Whatever takes a pair away from what is learnt or normal moves the epochs: with
+ * the old ones goes what the thread remembers. */
+static __always_inline void task__note_epochs(struct ebph_task *ts, u64 epochs)
+{
+	ts->epochs = epochs;
+	ts->memos = (ts->memos + 2) | EBPH_MEMOS_SET;
+}
+
 static __always_inline void task__note_state(struct ebph_task *ts, u64 state)
 {
 	ts->state = state;
-	ts->wanted = state & EBPH_NORMAL ? SEEN_BOTH : SEEN_TRAIN;
+	ts->memos = (ts->memos & ~1U) | !!(state & EBPH_NORMAL);
 }
 
 /* Another thread taught the profile something new since the calls held back
@@ -100,7 +108,7 @@ static __always_inline void profile__bump(struct ebph_profile *p, struct ebph_ta
 	task__empty_frame(ts);
 	/* If somebody else's came in between, the next call finds both. */
 	if (ts->epochs == was)
-		ts->epochs = was + epochs;
+		task__note_epochs(ts, was + epochs);
 }
 
 /* START_NORMAL, with EBPH_BUSY held. */

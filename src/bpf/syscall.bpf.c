@@ -234,9 +234,13 @@ static __always_inline int sys_enter(long nr, u32 scope, bool preemptible)
 		goto slow;
 	if (symbol__compat(task))
 		symbol += EBPH_SYMBOL_COMPAT;
+	if (!profile__is_calm(p, ts, EBPH_BATCH))
+		goto slow;
+	if (profile__again(ts, symbol))
+		return 0;
 	if (symbol__is_sigreturn(symbol) || (preemptible && symbol__is_exit(symbol)))
 		goto slow;
-	if (profile__quick(p, ts, symbol, EBPH_BATCH))
+	if (profile__quick(p, ts, symbol))
 		return 0;
 slow:
 	return call__slow(nr, CALL_SYSTEM);

@@ -9,9 +9,8 @@ static __always_inline void task__fork(const struct ebph_task *parent, struct eb
 				       bool new_stack)
 {
 	child->window = parent->window;
-	child->epochs = parent->epochs;
-	child->state = parent->state;
-	child->wanted = parent->wanted;
+	task__note_epochs(child, parent->epochs);
+	task__note_state(child, parent->state);
 	child->slot = parent->slot;
 	child->generation = parent->generation;
 	child->run = parent->run;
@@ -46,7 +45,7 @@ static __always_inline void task__bind(struct ebph_task *ts, struct ebph_profile
 {
 	ts->slot = slot;
 	ts->generation = p->generation;
-	ts->epochs = *(volatile u64 *)&p->epochs;
+	task__note_epochs(ts, *(volatile u64 *)&p->epochs);
 	task__note_state(ts, profile__state(p));
 	ts->window = 0;
 	ts->depth = 0;
@@ -71,7 +70,7 @@ static __always_inline void task__catch_up(struct ebph_task *ts, u64 epochs)
 	if (ts->epochs >> 32 != epochs >> 32)
 		task__forfeit(ts);
 	task__empty_frame(ts);
-	ts->epochs = epochs;
+	task__note_epochs(ts, epochs);
 }
 
 /* The profile a thread is bound to; none if its slot has another tenant now. */

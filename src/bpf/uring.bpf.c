@@ -17,6 +17,7 @@ static __always_inline int uring__submit(struct io_kiocb *req)
 	struct ebph_profile *p;
 	struct ebph_task *ts;
 	u8 opcode = req->opcode;
+	u32 symbol;
 
 	/* As at the entry of system calls; but a worker's absence from the tree
 	 * proves nothing either, until it was decided upon. */
@@ -25,7 +26,9 @@ static __always_inline int uring__submit(struct io_kiocb *req)
 		return 0;
 	switch (thread__look(task, cfg_scope, &ts, &p)) {
 	case THREAD_OURS:
-		if (profile__quick(p, ts, symbol__uring(opcode), EBPH_BATCH))
+		symbol = symbol__uring(opcode);
+		if (profile__is_calm(p, ts, EBPH_BATCH) &&
+		    (profile__again(ts, symbol) || profile__quick(p, ts, symbol)))
 			return 0;
 		break;
 	case THREAD_OUTSIDE:
