@@ -38,10 +38,21 @@ fn op() -> impl Strategy<Value = Vec<Op>> {
         1 => (0..TASKS, 0..TASKS, any::<bool>()).prop_map(|(parent, child, new_stack)| {
             vec![Op::Exit { task: child }, Op::Fork { parent, child, new_stack }]
         }),
-        1 => (0..PROFILES).prop_map(|profile| vec![Op::Command {
+        1 => (0..TASKS, 0..PROFILES).prop_map(|(task, profile)| vec![Op::Exec { task, profile }]),
+        1 => (0..PROFILES, command()).prop_map(|(profile, command)| vec![Op::Command {
             profile,
-            command: Command::Normalize,
+            command,
         }]),
+    ]
+}
+
+/// What makes more normal, and what takes something away of it or of what was learnt.
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        4 => Just(Command::Normalize),
+        1 => Just(Command::Sensitize),
+        1 => Just(Command::Tolerize),
+        1 => Just(Command::Reset),
     ]
 }
 
