@@ -42,7 +42,7 @@ wire! {
     ebph_profile = 2880;
     ebph_row = 512;
     ebph_names = 512;
-    ebph_counters = 376;
+    ebph_counters = 384;
     ebph_globals = 72 + 80 + 40 + 40;
     ebph_command = 192;
     ebph_hold = 56;

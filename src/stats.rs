@@ -115,6 +115,9 @@ pub struct ThreadStats {
     pub late_execs: u64,
     /// Threads given a profile anew, after theirs was forgotten.
     pub late_binds: u64,
+    /// Threads whose state the kernel had dropped, as it does after a fork that fails at a limit: they
+    /// went on in their profile, with an empty window.
+    pub restored: u64,
     /// Signal handlers entered.
     pub signals: u64,
     /// Handlers nested too deep for the interrupted window to be kept.
@@ -330,6 +333,7 @@ impl Stats {
             (&mut threads.late_tasks, cell.late_tasks),
             (&mut threads.late_execs, cell.late_execs),
             (&mut threads.late_binds, cell.late_binds),
+            (&mut threads.restored, cell.restored),
             (&mut threads.signals, cell.signals),
             (&mut threads.frames_overflow, cell.frames_overflow),
             (&mut threads.frames_dropped, cell.frames_dropped),

@@ -333,6 +333,7 @@ struct ebph_counters {
 	__u64 late_tasks;      /* threads first seen at a call, after the start */
 	__u64 late_execs;      /* execs first seen at a call */
 	__u64 late_binds;      /* threads bound anew after their profile was forgotten */
+	__u64 restored;        /* threads whose state the kernel had dropped */
 	__u64 signals;         /* handlers entered */
 	__u64 frames_overflow; /* handlers nested deeper than EBPH_SIGNAL_FRAMES */
 	__u64 frames_dropped;  /* left by siglongjmp, as far as the stack tells */
@@ -574,7 +575,7 @@ EBPH_SIZE(ebph_row, 512);
 EBPH_SIZE(ebph_signal_frame, 40);
 EBPH_SIZE(ebph_memo, 16);
 EBPH_SIZE(ebph_task, 568 + 256);
-EBPH_SIZE(ebph_counters, 376);
+EBPH_SIZE(ebph_counters, 384);
 EBPH_SIZE(ebph_responses, 40);
 EBPH_SIZE(ebph_exempt, 32);
 EBPH_SIZE(ebph_hold, 56);

@@ -28,6 +28,9 @@ enum arch {
 	ARCH_NR_RESTART = 219,
 	ARCH_NR_EXIT = 60,
 	ARCH_NR_EXIT_GROUP = 231,
+	ARCH_NR_CLONE = 56,
+	ARCH_NR_FORK = 57,
+	ARCH_NR_VFORK = 58,
 	ARCH_NR_X32_SIGRETURN = 513,
 	ARCH_COMPAT_NR_SIGRETURN = 119,
 	ARCH_COMPAT_NR_RT_SIGRETURN = 173,
@@ -65,6 +68,7 @@ enum arch {
 	ARCH_NR_RESTART = 128,
 	ARCH_NR_EXIT = 93,
 	ARCH_NR_EXIT_GROUP = 94,
+	ARCH_NR_CLONE = 220,
 	ARCH_COMPAT_NR_SIGRETURN = 119,
 	ARCH_COMPAT_NR_RT_SIGRETURN = 173,
 	ARCH_COMPAT_NR_RESTART = 0,
@@ -73,6 +77,15 @@ enum arch {
 #else
 #error "ebph knows x86-64 and arm64"
 #endif
+
+/* The same everywhere. */
+enum {
+	NR_IO_URING_SETUP = 425,
+	NR_CLONE3 = 435,
+	COMPAT_NR_FORK = 2,
+	COMPAT_NR_CLONE = 120,
+	COMPAT_NR_VFORK = 190,
+};
 
 #pragma clang attribute pop
 

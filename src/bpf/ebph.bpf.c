@@ -28,6 +28,7 @@
 #include "surroundings.bpf.h"
 #include "event.bpf.h"
 #include "bind.bpf.h"
+#include "storage.bpf.h"
 #include "scope.bpf.h"
 #include "hold.bpf.h"
 #include "response.bpf.h"

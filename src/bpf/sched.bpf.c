@@ -8,8 +8,11 @@ int BPF_PROG(ebph_fork, struct task_struct *parent, struct task_struct *child)
 	struct pt_regs *above, *below;
 
 	from = bpf_task_storage_get(&tasks, parent, NULL, 0);
-	if (!from)
-		return 0;
+	if (!from) {
+		from = task__restore(parent);
+		if (!from)
+			return 0;
+	}
 	if (cfg_scope == EBPH_SCOPE_TREE && !cfg_may_skip && !(from->flags & EBPH_TASK_IN))
 		return 0;
 	to = bpf_task_storage_get(&tasks, child, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -30,10 +33,12 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	struct ebph_profile *p;
 	struct ebph_task *ts;
 
-	if (cfg_scope == EBPH_SCOPE_TREE && !cfg_may_skip && !task->bpf_storage)
-		return 0;
 	task = bpf_get_current_task_btf();
+	if (cfg_scope == EBPH_SCOPE_TREE && task__is_nobodys(task))
+		return 0;
 	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!ts)
+		ts = task__restore(task);
 	if (!ts) {
 		ts = task__make(task);
 		if (!ts)
@@ -64,6 +69,9 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN)
 		return 0;
 	ts->script = script__hash(bprm);
+	/* One that executes takes its leader's pid over. */
+	if ((u32)old_pid != (u32)task->pid)
+		kept__forget(old_pid);
 	if (!bind__current(ts, (u64)BPF_CORE_READ(bprm, filename)))
 		return 0;
 	p = profile_at(ts->slot);
@@ -71,6 +79,8 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 		__sync_fetch_and_add(&p->execs, 1);
 		p->last_exec = bpf_ktime_get_boot_ns();
 	}
+	if (kept__possible(task))
+		kept__save(ts);
 	return 0;
 }
 
@@ -116,6 +126,9 @@ int BPF_PROG(ebph_exit, struct task_struct *task)
 		process__hand_over(task);
 	}
 	ts = bpf_task_storage_get(&tasks, task, NULL, 0);
+	if (!ts)
+		ts = task__restore(task);
+	kept__forget(task->pid);
 	if (!ts) {
 		unknown__exit(task);
 		return 0;

@@ -90,21 +90,6 @@ static __noinline int scope__decide(struct ebph_task *ts, struct task_struct *ta
 	return 0;
 }
 
-static __always_inline struct ebph_task *task__make(struct task_struct *task)
-{
-	struct ebph_task *ts;
-
-	ts = bpf_task_storage_get(&tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!ts) {
-		count(failed_storage);
-		return NULL;
-	}
-	task__unbind(ts);
-	ts->exec_id = task->self_exec_id;
-	ts->run = globals.last_run; /* never 0: a pause shows at the first call */
-	return ts;
-}
-
 /* A thread that the kernel made for a process, such as io_uring's that polls a
  * submission queue. It never runs the program's code, and no fork announces it. */
 static __always_inline bool task__is_worker(struct task_struct *task)
@@ -126,14 +111,17 @@ static __always_inline void task__join(struct ebph_task *ts, struct task_struct 
 	ts->flags |= leader->flags & EBPH_TASK_SELF;
 }
 
-/* A thread without state: it ran before the monitor did, or its fork was
- * missed. It starts afresh with its executable's profile. */
+/* A thread without state: it ran before the monitor did, or its fork was missed,
+ * and it starts afresh with its executable's profile; or the kernel dropped it. */
 static __noinline struct ebph_task *task__first_sight(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct ebph_task *ts = task__make(task);
+	struct ebph_task *ts = task__restore(task);
 	bool late;
 
+	if (ts)
+		return ts;
+	ts = task__make(task);
 	if (!ts) {
 		count(no_state);
 		return NULL;

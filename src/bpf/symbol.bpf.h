@@ -3,6 +3,49 @@
 #ifndef EBPH_SYMBOL_BPF_H
 #define EBPH_SYMBOL_BPF_H
 
+/* What calls are more than letters, in one load. */
+enum {
+	CARE_RETURN = 1, /* from a handler */
+	CARE_EXIT = 2,   /* the last call of a native thread that ends by itself */
+	CARE_THREAD = 4, /* it may make one; a ring's poller and workers are threads as well */
+};
+
+enum {
+	COMPAT_SIGRETURN = EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_SIGRETURN,
+	COMPAT_RT_SIGRETURN = EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RT_SIGRETURN,
+	COMPAT_FORK = EBPH_SYMBOL_COMPAT + COMPAT_NR_FORK,
+	COMPAT_VFORK = EBPH_SYMBOL_COMPAT + COMPAT_NR_VFORK,
+	COMPAT_CLONE = EBPH_SYMBOL_COMPAT + COMPAT_NR_CLONE,
+	COMPAT_CLONE3 = EBPH_SYMBOL_COMPAT + NR_CLONE3,
+	COMPAT_IO_URING_SETUP = EBPH_SYMBOL_COMPAT + NR_IO_URING_SETUP,
+};
+
+const u8 symbol_care[EBPH_SYMBOLS] = {
+	[ARCH_NR_SIGRETURN] = CARE_RETURN,
+	[COMPAT_SIGRETURN] = CARE_RETURN,
+	[COMPAT_RT_SIGRETURN] = CARE_RETURN,
+	[ARCH_NR_EXIT] = CARE_EXIT,
+	[ARCH_NR_EXIT_GROUP] = CARE_EXIT,
+	[ARCH_NR_CLONE] = CARE_THREAD,
+#if defined(__TARGET_ARCH_x86)
+	[ARCH_NR_FORK] = CARE_THREAD,
+	[ARCH_NR_VFORK] = CARE_THREAD,
+#endif
+	[NR_CLONE3] = CARE_THREAD,
+	[NR_IO_URING_SETUP] = CARE_THREAD,
+	[COMPAT_FORK] = CARE_THREAD,
+	[COMPAT_VFORK] = CARE_THREAD,
+	[COMPAT_CLONE] = CARE_THREAD,
+	[COMPAT_CLONE3] = CARE_THREAD,
+	[COMPAT_IO_URING_SETUP] = CARE_THREAD,
+};
+
+static __always_inline u32 symbol__care(u32 symbol)
+{
+	opaque(symbol);
+	return symbol < EBPH_SYMBOLS ? symbol_care[symbol] : 0;
+}
+
 #if defined(__TARGET_ARCH_x86)
 
 static __always_inline bool symbol__compat(struct task_struct *task)
@@ -76,15 +119,12 @@ static __always_inline u32 symbol__uring(u32 opcode)
 
 static __always_inline bool symbol__is_sigreturn(u32 symbol)
 {
-	return symbol == ARCH_NR_SIGRETURN ||
-	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_SIGRETURN ||
-	       symbol == EBPH_SYMBOL_COMPAT + ARCH_COMPAT_NR_RT_SIGRETURN;
+	return symbol__care(symbol) & CARE_RETURN;
 }
 
-/* The last call of a native thread that ends by itself. */
 static __always_inline bool symbol__is_exit(u32 symbol)
 {
-	return symbol == ARCH_NR_EXIT || symbol == ARCH_NR_EXIT_GROUP;
+	return symbol__care(symbol) & CARE_EXIT;
 }
 
 /* Issued by the kernel, never by a program's own will. */

@@ -167,11 +167,13 @@ observe:
 	event__report(p, ts);
 	if (ts->call.did & EBPH_DID_TEST && ts->call.lfc)
 		response__call(p, ts);
-	if (symbol__is_exit(symbol)) {
+	if (symbol__care(symbol) & (CARE_EXIT | CARE_THREAD)) {
 		/* Where hooks can be preempted, the one at exit may be skipped. */
 		task__flush(ts, p);
 		event__flushed(p, ts);
 	}
+	if (symbol__care(symbol) & CARE_THREAD)
+		kept__save(ts);
 	if (symbol__is_sigreturn(symbol) || symbol__x32_sigreturn(number))
 		event__sigreturn(p, ts, frame__pop(ts));
 	return 0;
@@ -214,9 +216,7 @@ static __always_inline int sys_enter(long nr, u32 scope, bool preemptible)
 	struct ebph_task *ts;
 	u32 symbol;
 
-	/* Outside the tree nothing of ours is on the thread. Where a fork may be
-	 * missed, that proves nothing, and each thread is decided upon once. */
-	if (scope == EBPH_SCOPE_TREE && !task->bpf_storage && !cfg_may_skip)
+	if (scope == EBPH_SCOPE_TREE && task__is_nobodys(task))
 		return 0;
 	switch (thread__look(task, scope, &ts, &p)) {
 	case THREAD_OURS:
@@ -238,7 +238,7 @@ static __always_inline int sys_enter(long nr, u32 scope, bool preemptible)
 		goto slow;
 	if (profile__again(ts, symbol))
 		return 0;
-	if (symbol__is_sigreturn(symbol) || (preemptible && symbol__is_exit(symbol)))
+	if (symbol__care(symbol) & (CARE_RETURN | CARE_THREAD | (preemptible ? CARE_EXIT : 0)))
 		goto slow;
 	if (profile__quick(p, ts, symbol))
 		return 0;

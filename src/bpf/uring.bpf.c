@@ -21,8 +21,7 @@ static __always_inline int uring__submit(struct io_kiocb *req)
 
 	/* As at the entry of system calls; but a worker's absence from the tree
 	 * proves nothing either, until it was decided upon. */
-	if (cfg_scope == EBPH_SCOPE_TREE && !task->bpf_storage && !cfg_may_skip &&
-	    !task__is_worker(task))
+	if (cfg_scope == EBPH_SCOPE_TREE && task__is_nobodys(task) && !task__is_worker(task))
 		return 0;
 	switch (thread__look(task, cfg_scope, &ts, &p)) {
 	case THREAD_OURS:

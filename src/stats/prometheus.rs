@@ -127,12 +127,13 @@ impl Stats {
         let (threads, failures) = (&self.threads, &self.failures);
         page.counters(
             "late_notices",
-            "Threads, executions and lost bindings first noticed at a call.",
+            "Threads, executions, lost bindings and lost states first noticed at a call.",
             "what",
             [
                 ("task", threads.late_tasks),
                 ("exec", threads.late_execs),
                 ("bind", threads.late_binds),
+                ("state", threads.restored),
             ],
         );
         page.counter(

@@ -97,6 +97,7 @@ impl Stats {
                     line("noticed late", threads.late_tasks),
                     line("execs noticed late", threads.late_execs),
                     line("bound to a profile anew", threads.late_binds),
+                    line("restored", threads.restored),
                     line("signal handlers entered", threads.signals),
                     line("handlers nested too deep", threads.frames_overflow),
                     line("jumps out of handlers", threads.frames_dropped),

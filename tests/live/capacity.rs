@@ -24,7 +24,8 @@ fn no_room_for_a_profile() {
             &[getppid(20)],
         );
         let key = watch.key_of(&path).expect("the file exists");
-        assert!(watch.profile(key).expect("readable").is_none());
+        let profile = watch.profile(key).expect("readable");
+        assert!(profile.is_none(), "{profile:?}");
     }
     assert_eq!(stage.profile(&watch, "calls").train_count(), 11);
     let stats = watch.stats().expect("stats can be read");
@@ -190,7 +191,12 @@ fn a_full_ring_is_told() {
     let key = stage.key(&watch, "calls");
     // Each of these calls is a new letter, and teaches the profile something.
     let arguments: Vec<String> = (471..=510).map(|number| call(number, 1)).collect();
-    for _ in 0..30 {
+    let lost = || watch.stats().expect("there are stats").events.lost_in_ring;
+    // Who reads may be the faster one for some time.
+    for round in 0..1000 {
+        if round >= 30 && lost() > 0 {
+            break;
+        }
         stage.run_ok(1, "calls", &arguments);
         let profile = stage.profile(&watch, "calls");
         assert_eq!(profile.train_count(), arguments.len() as u64 + 1);

@@ -8,6 +8,8 @@
  * storm limited L N   N attempts to fork, of which those beyond the limit of L processes for
  *                     this user fail; then the others end. With S that succeed: 1 prlimit64,
  *                     1 mmap, N clones, S + 1 futex, S wait4, S + 1 exit_group; ends with S.
+ * storm refused N     a fork that fails, since this user may have no other process; when a
+ *                     byte was read, N getppid. 1 prlimit64, 1 clone, 1 read, 1 exit_group.
  * storm threads N M K N threads one after the other, up to M at once, that make K
  *                     getppid calls each. N clones, N * K getppid, N exit, 1 exit_group.
  * storm held N        N threads that wait, while the leader reads a byte. N clones,
@@ -88,6 +90,22 @@ static int limited(unsigned long limit, unsigned long attempts)
 	for (unsigned long i = 0; i < children; i++)
 		sys4(__NR_wait4, -1, 0, 0, 0);
 	return (int)children;
+}
+
+static int refused(void)
+{
+	unsigned long none[2] = { 0, 0 };
+	char byte;
+
+	/* RLIMIT_NPROC */
+	if (sys4(__NR_prlimit64, 0, 6, none, 0))
+		return 90;
+	if (sys6(__NR_clone, SIGCHLD_FLAG, 0, 0, 0, 0, 0) >= 0)
+		return 91;
+	if (sys3(__NR_read, 0, &byte, 1) != 1)
+		return 92;
+	repeat(calls, __NR_getppid);
+	return 0;
 }
 
 static void work(void *unused)
@@ -183,6 +201,10 @@ static int entry(int argc, char **argv)
 		for (unsigned long i = 0; i < count; i++)
 			start(i, hold);
 		return sys3(__NR_read, 0, &byte, 1) == 1 ? 0 : 92;
+	}
+	if (same(argv[1], "refused")) {
+		calls = number(&text);
+		return refused();
 	}
 	if (argc < 4)
 		return 94;
