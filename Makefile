@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 detection lint fmt verifier package bench
+.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection lint fmt verifier package bench bench-report
 
 CARGO ?= cargo
 
@@ -11,7 +11,7 @@ TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z
 export CARGO_TARGET_$(TRIPLE)_RUNNER ?= sudo -E
 endif
 
-C_SOURCES = $(wildcard src/bpf/*.[ch] include/ebph/*.h include/vmlinux/*.h tests/programs/*.[ch] examples/programs/*.[ch] benches/*.[ch])
+C_SOURCES = $(wildcard src/bpf/*.[ch] include/ebph/*.h include/vmlinux/*.h tests/programs/*.[ch] examples/programs/*.[ch] benches/*.[ch] benches/*/*.[ch])
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,7 +32,7 @@ test: test-deps ## every test: unit, documentation, differential, live kernel
 test-unit: test-deps ## the tests that need no privileges
 	$(CARGO) build --locked --example monitor
 	$(CARGO) test --locked --lib --example monitor
-	$(CARGO) test --locked --test formats --test inspect_cli
+	$(CARGO) test --locked --test formats --test inspect_cli --test bench_report
 	$(CARGO) test --locked --doc
 
 test-live: test-deps ## the live kernel tests alone
@@ -55,7 +55,7 @@ detection: test-deps ## train real services, abuse them, and measure what is det
 lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --test detection --test kernels -- -D warnings
+	$(CARGO) clippy --locked --test detection --test kernels --bench report -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	clang-format --dry-run -Werror $(C_SOURCES)
 	scripts/bpf-compile.sh x86 arm64
@@ -67,8 +67,22 @@ fmt: ## format Rust and C
 verifier: test-deps ## instructions that the verifier walked, per program
 	$(CARGO) test --locked --test live -- --exact verifier::instruction_counts --nocapture
 
-bench: deps ## what a monitored call costs
-	$(CARGO) bench --locked
+# The kernels that a change is tested on. After a change that is meant: make instructions UPDATE=--update
+INSTRUCTIONS ?= 6.1 7
+instructions: test-deps ## instructions a call takes and the verifier walks, against benches/instructions.txt
+	scripts/instructions.sh $(UPDATE) $(INSTRUCTIONS)
+
+bench: deps ## what a monitored call costs, beside other ways to look at it
+	@scripts/bench-deps.sh
+	$(CARGO) bench --locked --bench syscall_overhead
+
+# What they record is in target/ebph-bench. The report needs no privileges, and its files are to be
+# the user's own.
+BENCHES ?= syscall_overhead workloads all_calls scale
+bench-report: deps ## measure all that docs/performance.md shows, and write it there: BENCHES="scale"
+	@scripts/bench-deps.sh
+	@set -e; for bench in $(BENCHES); do $(CARGO) bench --locked --bench $$bench; done
+	env -u CARGO_TARGET_$(TRIPLE)_RUNNER $(CARGO) bench --locked --bench report
 
 package: deps ## pack the crate and build what was packed
 	$(CARGO) package --locked --allow-dirty

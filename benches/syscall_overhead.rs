@@ -1,201 +1,171 @@
-//! What a monitored `getppid` costs more than one that is not, beside an empty program's cost.
+//! What a monitored call costs more than one that is not, beside an empty program's cost, the
+//! thesis's design, and other tools.
 //!
 //! All configurations take turns many times in one run, so that the machine's drift meets each of
 //! them alike. Compared are the added costs: nothing attached is the zero, an empty program of the
 //! same kind at the same hook is the one. Needs root and clang.
+//!
+//! After that criterion times `getppid` in each configuration, for its own history and reports. Its
+//! benchmarks run one after another, so they are not to be compared with each other.
+//!
+//! - `EBPH_TURNS`: turns of each configuration.
+//! - `EBPH_OPERATIONS`: some operations only, by their names, with commas.
+//! - `EBPH_OTHERS=no`: without the other tools.
+//! - `EBPH_HOOK=tracepoint`: the hook of kernels from 7.2 on.
 
+#[path = "overhead/objects.rs"]
+mod objects;
+#[path = "overhead/operations.rs"]
+mod operations;
+#[path = "overhead/others.rs"]
+mod others;
+#[path = "record/mod.rs"]
+mod record;
+#[path = "overhead/scene.rs"]
+mod scene;
+#[path = "overhead/table.rs"]
+mod table;
 #[path = "victim/mod.rs"]
 mod victim;
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ebph::{EntryHook, Monitor, Scope};
-use libbpf_rs::{Link, ObjectBuilder};
+use criterion::Criterion;
 
-use victim::{Failure, Victim};
+use operations::{OPERATIONS, Operation};
+use others::Other;
+use scene::{Attachment, Config, Scene};
+use table::Table;
+use victim::Failure;
 
-const CALLS: u32 = 100_000;
 /// Measurements in one turn of a configuration; the least of them counts.
 const SAMPLES: usize = 5;
-/// Turns of each configuration; `EBPH_TURNS` overrides it.
+/// Turns of each configuration.
 const TURNS: usize = 25;
+/// The other tools take turns as well, in one of so many; they cost enough to be told apart.
+const OTHERS_EVERY: usize = 5;
 
-/// Nanoseconds a call, the least of some samples.
-fn measure(victim: &mut Victim) -> Result<f64, Failure> {
-    let mut least = f64::INFINITY;
-    for _ in 0..SAMPLES {
-        least = least.min(victim.ask("")?);
-    }
-    Ok(least)
+/// What is measured, in the order of the table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Column {
+    Config(Config),
+    Other(Other),
 }
 
-/// The other side: a line in, `CALLS` calls, their mean time out.
-fn obey() -> Result<(), Failure> {
-    for line in std::io::stdin().lines() {
-        line?;
-        let start = Instant::now();
-        for _ in 0..CALLS {
-            std::hint::black_box(rustix::process::getppid());
-        }
-        let mean = start.elapsed().as_nanos() as f64 / f64::from(CALLS);
-        println!("{mean}");
-    }
-    Ok(())
-}
+pub const NOTHING: Column = Column::Config(Config::Nothing);
+pub const FLOOR: Column = Column::Config(Config::Floor);
 
-#[derive(Clone, Copy, PartialEq)]
-enum Config {
-    Nothing,
-    Floor,
-    Learning,
-    Normal,
-    OutOfScope,
-}
-
-const CONFIGS: [(Config, &str); 5] = [
-    (Config::Nothing, "nothing attached"),
-    (Config::Floor, "an empty program"),
-    (Config::Learning, "ebph, learning"),
-    (Config::Normal, "ebph, normal"),
-    (Config::OutOfScope, "ebph, out of scope"),
+pub const COLUMNS: [Column; 11] = [
+    NOTHING,
+    FLOOR,
+    Column::Config(Config::Counter),
+    Column::Config(Config::Learning),
+    Column::Config(Config::Normal),
+    Column::Config(Config::OutOfScope),
+    Column::Config(Config::Thesis),
+    Column::Other(Other::PerfTrace),
+    Column::Other(Other::BpftraceByProcess),
+    Column::Other(Other::BpftraceByCall),
+    Column::Other(Other::Strace),
 ];
 
-/// Attaches the empty program of the kind that `hook` names.
-fn floor(object: &Path, hook: EntryHook) -> Result<Link, Failure> {
-    let mut open = ObjectBuilder::default().open_file(object)?;
-    let wanted = match hook {
-        EntryHook::Tracepoint => "floor_tracepoint",
-        _ => "floor_tp_btf",
-    };
-    for mut program in open.progs_mut() {
-        let load = program.name() == OsStr::new(wanted);
-        program.set_autoload(load);
+impl Column {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Config(config) => config.name(),
+            Self::Other(other) => other.name(),
+        }
     }
-    let object = open.load()?;
-    let program = object
-        .progs_mut()
-        .find(|program| program.name() == OsStr::new(wanted))
-        .ok_or("no program")?;
-    Ok(program.attach()?)
-}
 
-fn monitor(root: &Victim, hook: EntryHook) -> Result<Monitor, Failure> {
-    Ok(Monitor::builder()
-        .scope(Scope::Tree(root.pid()))
-        .normal_wait(Duration::from_secs(3600))
-        .hook(hook)
-        .start()?)
-}
+    /// Whose call it is: the victim's, but for what is out of scope.
+    fn config(self) -> Config {
+        match self {
+            Self::Config(config) => config,
+            Self::Other(_) => Config::Nothing,
+        }
+    }
 
-/// The bystander was never watched, and is measured while the victim is.
-fn turn(
-    victim: &mut Victim,
-    bystander: &mut Victim,
-    object: &Path,
-    config: Config,
-    hook: EntryHook,
-) -> Result<f64, Failure> {
-    match config {
-        Config::Nothing => measure(victim),
-        Config::Floor => {
-            let _link = floor(object, hook)?;
-            measure(victim)
+    fn attach(self, scene: &mut Scene) -> Result<Attachment, Failure> {
+        match self {
+            Self::Config(config) => scene.attach(config),
+            Self::Other(other) => Ok(Box::new(other.start(scene.victim.pid())?)),
         }
-        Config::OutOfScope => {
-            let _monitor = monitor(victim, hook)?;
-            measure(bystander)
-        }
-        Config::Learning | Config::Normal => {
-            let monitor = monitor(victim, hook)?;
-            // The first round teaches the loop.
-            measure(victim)?;
-            if config == Config::Normal {
-                let key = monitor
-                    .profiles()?
-                    .next()
-                    .ok_or("the victim has no profile")?
-                    .key();
-                monitor.normalize(key)?;
+    }
+
+    /// Nanoseconds of each operation, the least of some samples.
+    fn turn(self, scene: &mut Scene, operations: &[Operation]) -> Result<Vec<f64>, Failure> {
+        let attachment = self.attach(scene)?;
+        let mut least = Vec::new();
+        for operation in operations {
+            let mut ns = f64::INFINITY;
+            for _ in 0..SAMPLES {
+                ns = ns.min(scene.perform(self.config(), operation)?);
             }
-            measure(victim)
+            least.push(ns);
+        }
+        drop(attachment);
+        Ok(least)
+    }
+}
+
+fn criterion(scene: &mut Scene, getppid: Operation) -> Result<(), Failure> {
+    let mut criterion = Criterion::default().sample_size(20);
+    let mut group = criterion.benchmark_group("getppid");
+    for column in COLUMNS {
+        let Column::Config(config) = column else {
+            continue;
+        };
+        let attachment = scene.attach(config)?;
+        let mut failure = None;
+        group.bench_function(config.name(), |bencher| {
+            bencher.iter_custom(|times| {
+                let times = u32::try_from(times).unwrap_or(u32::MAX);
+                let asked = scene.perform(config, &Operation { times, ..getppid });
+                let mean = asked.unwrap_or_else(|error| {
+                    failure = Some(error);
+                    1.0
+                });
+                Duration::from_nanos((mean * f64::from(times)) as u64)
+            });
+        });
+        drop(attachment);
+        if let Some(error) = failure {
+            return Err(error);
         }
     }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn compile(dir: &Path) -> Result<PathBuf, Failure> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.bpf.c");
-    let object = dir.join("floor.bpf.o");
-    let status = Command::new("clang")
-        .args(["-O2", "-g", "-target", "bpf", "-c"])
-        .arg(source)
-        .arg("-o")
-        .arg(&object)
-        .status()?;
-    if !status.success() {
-        return Err("clang failed".into());
-    }
-    Ok(object)
+    group.finish();
+    Ok(())
 }
 
 fn main() -> Result<(), Failure> {
     if victim::is_here() {
-        return obey();
+        return victim::obey(operations::perform);
     }
-    let hook = match std::env::var("EBPH_HOOK").as_deref() {
-        Ok("tracepoint") => EntryHook::Tracepoint,
-        _ => EntryHook::TpBtf,
-    };
     let turns = match std::env::var("EBPH_TURNS") {
         Ok(turns) => turns.parse::<usize>()?.max(1),
         Err(_) => TURNS,
     };
-    let dir = tempfile::tempdir()?;
-    let object = compile(dir.path())?;
-    let mut victim = Victim::start()?;
-    let mut bystander = Victim::start()?;
-
-    let mut added: Vec<Vec<f64>> = vec![Vec::new(); CONFIGS.len()];
-    let mut times = added.clone();
-    for _ in 0..turns {
-        let mut nothing = 0.0;
-        for (i, (config, _)) in CONFIGS.iter().enumerate() {
-            let ns = turn(&mut victim, &mut bystander, &object, *config, hook)?;
-            if *config == Config::Nothing {
-                nothing = ns;
+    let others = std::env::var("EBPH_OTHERS").as_deref() != Ok("no");
+    let wanted = std::env::var("EBPH_OPERATIONS").ok();
+    let is_wanted = |operation: &Operation| {
+        let names = wanted.as_deref();
+        names.is_none_or(|names| names.split(',').any(|name| name == operation.name))
+    };
+    let operations: Vec<_> = OPERATIONS.into_iter().filter(is_wanted).collect();
+    let mut scene = Scene::new(operations.clone(), scene::hook()?)?;
+    let mut table = Table::new(operations.clone());
+    for turn in 0..turns {
+        for step in 0..COLUMNS.len() {
+            // Each turn begins with another one, so that none always comes after the same.
+            let column = COLUMNS[(turn + step) % COLUMNS.len()];
+            let other = matches!(column, Column::Other(_));
+            if other && (!others || !turn.is_multiple_of(OTHERS_EVERY)) {
+                continue;
             }
-            times[i].push(ns);
-            added[i].push(ns - nothing);
+            table.add(turn, column, column.turn(&mut scene, &operations)?);
         }
     }
-    let floor = median(&mut added[1].clone());
-    println!("getppid, {turns} turns of {SAMPLES} x {CALLS} calls, medians ({hook:?})");
-    println!(
-        "{:<20} {:>9} {:>9} {:>8}  quartiles",
-        "", "ns/call", "added", "ratio"
-    );
-    for (i, (_, name)) in CONFIGS.iter().enumerate() {
-        let mut ratios: Vec<f64> = added[i]
-            .iter()
-            .zip(&added[1])
-            .map(|(added, floor)| added / floor)
-            .collect();
-        let cost = median(&mut added[i]);
-        let _sorted = median(&mut ratios);
-        println!(
-            "{name:<20} {:>9.1} {cost:>9.1} {:>8.2}  {:.2} .. {:.2}",
-            median(&mut times[i]),
-            cost / floor,
-            ratios[turns / 4],
-            ratios[turns * 3 / 4],
-        );
-    }
-    Ok(())
+    table.print();
+    table.record()?;
+    criterion(&mut scene, OPERATIONS[0])
 }

@@ -14,6 +14,15 @@ pub fn is_here() -> bool {
     std::env::args().any(|arg| arg == VICTIM)
 }
 
+/// The other side: answers each line with what it takes, nanoseconds, until there are no more.
+#[allow(dead_code, reason = "some victims have a state of their own")]
+pub fn obey(perform: impl Fn(&str) -> Result<f64, Failure>) -> Result<(), Failure> {
+    for line in std::io::stdin().lines() {
+        println!("{}", perform(&line?)?);
+    }
+    Ok(())
+}
+
 /// A process that makes system calls on demand.
 pub struct Victim {
     child: Child,

@@ -17,6 +17,7 @@
 #   --without-bpf-lsm boots with security modules that BPF is not among
 #   --append WORDS    more words for the kernel's command line
 #   --memory SIZE     2G        --cpus NUMBER  2        --timeout SECONDS  300
+#   --count           one processor, whose clock is the number of instructions: a nanosecond each
 #   --console         prints what the kernel said, at the end
 #
 # Exit status 124: it took longer than the timeout; 125: there was no guest, or it went down.
@@ -26,7 +27,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$here/common.sh"
 
-arch=$HOST_ARCH root=/ results='' security=landlock,lockdown,yama,bpf append='' memory=2G cpus=2 limit=300 console=
+arch=$HOST_ARCH root=/ results='' security=landlock,lockdown,yama,bpf append='' memory=2G cpus=2 limit=300 console='' threads=multi clock=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--arch) arch=$2 && shift ;;
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
 	--memory) memory=$2 && shift ;;
 	--cpus) cpus=$2 && shift ;;
 	--timeout) limit=$2 && shift ;;
+	--count) clock=(-icount "shift=0,sleep=off") threads=single cpus=1 ;;
 	--console) console=1 ;;
 	-*) die "run.sh knows no $1" ;;
 	*) break ;;
@@ -199,7 +201,7 @@ for name in out errors status; do
 done
 
 words="console=$port panic=-1 quiet mitigations=off nokaslr cryptomgr.notests tsc=reliable no_timer_check"
-start timeout -k 5 "$limit" setpriv --pdeathsig KILL "${machine[@]}" -accel tcg,thread=multi -smp "$cpus" -m "$memory" \
+start timeout -k 5 "$limit" setpriv --pdeathsig KILL "${machine[@]}" -accel "tcg,thread=$threads" "${clock[@]}" -smp "$cpus" -m "$memory" \
 	-object "memory-backend-memfd,id=memory,size=$memory,share=on" -numa node,memdev=memory \
 	-nodefaults -no-user-config -no-reboot -display none -serial "file:$work/console" \
 	-kernel "$kernel/image" -initrd "$work/initramfs" -append "$words lsm=$security $append" \
