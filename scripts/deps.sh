@@ -6,15 +6,10 @@
 # what to install. Quick when nothing is.
 set -eu
 
-say() { printf 'deps: %s\n' "$*" >&2; }
-
-missing=
-need() { # need PACKAGE CHECK...
-	package=$1
-	shift
-	"$@" >/dev/null 2>&1 || missing="$missing $package"
-}
-has() { command -v "$1"; }
+# shellcheck disable=SC2034 # for who complains
+name=deps
+# shellcheck source-path=SCRIPTDIR source=packages.sh
+. "$(dirname "$0")/packages.sh"
 library() { pkg-config --exists "$1" || [ -e "/usr/include/$2" ]; }
 
 need clang has clang
@@ -49,16 +44,7 @@ if [ -n "$missing" ]; then
 		say "  Alpine:  apk add clang clang-extra-tools gcc make musl-dev linux-headers pkgconf elfutils-dev zlib-dev"
 		exit 1
 	fi
-	sudo=
-	if [ "$(id -u)" != 0 ]; then
-		command -v sudo >/dev/null || { say "missing:$missing; run as root: apt-get install$missing"; exit 1; }
-		sudo=sudo
-	fi
-	say "installing$missing"
-	export DEBIAN_FRONTEND=noninteractive
-	# shellcheck disable=SC2086 # a list of packages, and an empty sudo for root
-	$sudo apt-get install -y --no-install-recommends $missing ||
-		{ $sudo apt-get update && $sudo apt-get install -y --no-install-recommends $missing; }
+	install_missing
 fi
 
 if ! command -v cargo >/dev/null; then

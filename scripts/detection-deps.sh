@@ -6,15 +6,10 @@
 # instances of its own. Quick when nothing is missing.
 set -eu
 
-say() { printf 'detection-deps: %s\n' "$*" >&2; }
-
-missing=
-need() { # need PACKAGE CHECK...
-	package=$1
-	shift
-	"$@" >/dev/null 2>&1 || missing="$missing $package"
-}
-has() { command -v "$1"; }
+# shellcheck disable=SC2034 # for who complains
+name=detection-deps
+# shellcheck source-path=SCRIPTDIR source=packages.sh
+. "$(dirname "$0")/packages.sh"
 any() { for path; do [ -e "$path" ] && return; done; return 1; }
 
 # As the test looks for them: Debian's own, not what stands before them in somebody's PATH.
@@ -37,14 +32,8 @@ need sqlite3 has sqlite3
 need gcc has gcc
 [ -n "$missing" ] || exit 0
 
-if ! command -v apt-get >/dev/null; then
-	say "missing:$missing (these are the names on Debian): install the like of them"
-	exit 1
-fi
-if [ "$(id -u)" != 0 ]; then
-	command -v sudo >/dev/null || { say "missing:$missing; run as root: $0"; exit 1; }
-	exec sudo "$0"
-fi
+can_install
+[ -z "$sudo" ] || exec sudo "$0"
 
 # What a package's script asks before it starts a service; 101 forbids it.
 policy=/usr/sbin/policy-rc.d
@@ -62,11 +51,7 @@ trap 'exit 1' HUP INT TERM
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
-say "installing$missing"
-export DEBIAN_FRONTEND=noninteractive
-# shellcheck disable=SC2086 # a list of packages
-apt-get install -y --no-install-recommends $missing ||
-	{ apt-get update && apt-get install -y --no-install-recommends $missing; }
+install_missing
 
 # A service that was there before is its owner's; one that came just now does not start at boot.
 for service in nginx redis-server postgresql; do

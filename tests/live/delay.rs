@@ -8,10 +8,10 @@ mod threads;
 
 use std::time::Duration;
 
-use ebph::{Delay, Event, Events, ExecAnswer, ExecResponse, Response, ResponseAction, Responses};
+use ebph::{Delay, ExecAnswer, ExecResponse, ResponseAction, Responses};
 
 use crate::harness::pipe::Pipe;
-use crate::harness::{Run, Stage, Start, Watch, call, eventually};
+use crate::harness::{Run, Stage, Start, Watch, answers, call, eventually};
 
 /// Nobody waits for the end of this.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -43,12 +43,7 @@ fn offence() -> Vec<String> {
 /// A stage whose victim `paced` is normal, and delayed so.
 fn slowed(responses: Responses) -> (Stage, Watch) {
     let stage = Stage::new();
-    let watch = stage.watch_with(|builder| {
-        builder
-            .responses(responses)
-            .report_rate(100_000)
-            .thread_report_rate(100_000)
-    });
+    let watch = stage.watch_answering(responses);
     stage.run_ok(2, "paced", &usual());
     normalize(&stage, &watch, "paced");
     (stage, watch)
@@ -69,17 +64,6 @@ fn held<'a>(stage: &'a Stage, watch: &Watch, args: &[String]) -> Run<'a> {
     });
     run.until_state('T');
     run
-}
-
-/// Everything that was done until the monitor's end.
-fn all(events: &Events) -> Vec<Response> {
-    events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Response(response) => Some(*response),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Takes the times that a victim wrote into a pipe before it ended.
@@ -112,7 +96,7 @@ fn requested_and_observed() {
     assert_eq!(seen.len(), 17);
     let outcome = watch.finish();
 
-    let told = all(&events);
+    let told = answers(&events);
     // The odd call, the twelve after it, of which eight are anomalies, and the one that writes.
     let counts: Vec<_> = told.iter().map(|response| response.lfc).collect();
     assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9, 9, 9]);
@@ -165,7 +149,7 @@ fn a_suspended_exec() {
     let run = stage.start_with(&Start::new().output(&pipe), "paced", &args);
     assert!(run.wait().success());
     let outcome = watch.finish();
-    let told = all(&events);
+    let told = answers(&events);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].action, ResponseAction::SuspendExec(ms(50)));
     let stats = &outcome.stats.responses;
@@ -184,7 +168,7 @@ fn a_delayed_exec_is_suspended() {
     let exec = format!("e{}", next.display());
     stage.run_ok(1, "paced", &[offence(), vec![exec]].concat());
     let stats = watch.finish().stats.responses;
-    let told: Vec<_> = all(&events).iter().map(|one| one.action).collect();
+    let told: Vec<_> = answers(&events).iter().map(|one| one.action).collect();
     let expected = [
         ResponseAction::Delay(ms(2)),
         ResponseAction::Delay(ms(4)),
@@ -264,7 +248,7 @@ fn an_exec_is_delayed() {
     let exec = format!("e{}", next.display());
     stage.run_ok(1, "paced", &[offence(), vec![exec]].concat());
     let stats = watch.finish().stats.responses;
-    let told = all(&events);
+    let told = answers(&events);
     let symbols: Vec<_> = told.iter().map(|one| one.symbol.to_string()).collect();
     assert_eq!(symbols, ["getpid", "execve"]);
     assert_eq!((stats.delays, stats.released), (2, 2));

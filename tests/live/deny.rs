@@ -2,12 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use ebph::{
-    CheckId, Error, Event, ExecAnswer, ExecResponse, Monitor, Response, ResponseAction, Responses,
-    Status,
-};
+use ebph::{CheckId, Error, ExecAnswer, ExecResponse, Monitor, ResponseAction, Responses, Status};
 
-use crate::harness::{Stage, Watch, call, getppid};
+use crate::harness::{Stage, Watch, answers, call, getppid};
 
 /// The exit status of `execs` if its exec failed with EPERM.
 const REFUSED: Option<i32> = Some(7);
@@ -60,16 +57,6 @@ fn run(stage: &Stage, way: &str, odd: &str) -> (Option<i32>, Option<i32>) {
     (status.code(), status.signal())
 }
 
-fn denials(events: &ebph::Events) -> Vec<Response> {
-    events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Response(response) => Some(*response),
-            _ => None,
-        })
-        .collect()
-}
-
 /// Check that who did something odd can execute nothing, in whichever way it tries, and is told of
 /// with what it wanted.
 #[test]
@@ -89,7 +76,7 @@ fn every_way() {
     }
     let target = stage.path("calls");
     let outcome = watch.finish();
-    let told = denials(&events);
+    let told = answers(&events);
     assert_eq!(told.len(), ways.len(), "{told:?}");
     for response in &told {
         assert_eq!(response.action, ResponseAction::DenyExec);
@@ -195,7 +182,7 @@ fn a_storm_is_no_flood() {
     assert_eq!(stage.run("calls", &storm).code(), REFUSED);
     let stats = watch.finish().stats.responses;
     assert_eq!(stats.denied_execs, 100);
-    assert_eq!(denials(&events).len(), 1);
+    assert_eq!(answers(&events).len(), 1);
 }
 
 /// Check that asking for it at the start is refused where it cannot be had, with nothing left behind.

@@ -6,12 +6,9 @@ mod operations;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
-use ebph::{
-    Delay, Error, Event, ExecAnswer, ExecResponse, Kill, Limits, Response, ResponseAction,
-    Responses,
-};
+use ebph::{Delay, Error, ExecAnswer, ExecResponse, Kill, Limits, ResponseAction, Responses};
 
-use crate::harness::{Stage, Start, Watch, call, eventually, getppid};
+use crate::harness::{Stage, Start, Watch, answers, call, eventually, getppid};
 
 /// Calls of which each odd one, and the eight after it, is an anomaly: `odd` of them.
 fn calls(odd: usize) -> Vec<String> {
@@ -32,12 +29,7 @@ fn odd(number: libc::c_long) -> Vec<String> {
 /// A stage whose victim `calls` is normal, and answered so.
 fn answered(responses: Responses) -> (Stage, Watch) {
     let stage = Stage::new();
-    let watch = stage.watch_with(|builder| {
-        builder
-            .responses(responses)
-            .report_rate(100_000)
-            .thread_report_rate(100_000)
-    });
+    let watch = stage.watch_answering(responses);
     stage.run_ok(2, "calls", &calls(0));
     normalize(&stage, &watch);
     (stage, watch)
@@ -47,17 +39,6 @@ fn normalize(stage: &Stage, watch: &Watch) {
     watch
         .normalize(stage.key(watch, "calls"))
         .expect("the profile exists");
-}
-
-/// Everything that was done, or would have been, until the monitor's end.
-fn all(events: &ebph::Events) -> Vec<Response> {
-    events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Response(response) => Some(*response),
-            _ => None,
-        })
-        .collect()
 }
 
 fn killed(status: std::process::ExitStatus) -> bool {
@@ -79,7 +60,7 @@ fn kill() {
     assert_eq!(stage.profile(&watch, "calls").anomalies(), 4);
     assert_eq!(stage.profile(&watch, "calls").sequences(), before + 4);
     let outcome = watch.finish();
-    let told = all(&events);
+    let told = answers(&events);
     assert_eq!(told.len(), 1, "{told:?}");
     let response = &told[0];
     assert_eq!(response.action, ResponseAction::Kill);
@@ -111,7 +92,7 @@ fn dry_run() {
     let events = watch.events();
     stage.run_ok(1, "calls", &calls(1));
     let outcome = watch.finish();
-    let told = all(&events);
+    let told = answers(&events);
     assert!(told.iter().all(|response| response.would_have));
     // The odd call and all 22 after it, up to a count of seven a delay, then a single death.
     let waits: Vec<_> = told
@@ -158,7 +139,7 @@ fn a_dry_run_is_no_flood() {
     let events = watch.events();
     stage.run_ok(1, "calls", &[&calls(1)[..], &[getppid(90)]].concat());
     let outcome = watch.finish();
-    let told = all(&events);
+    let told = answers(&events);
     // All but the exit.
     assert_eq!(outcome.stats.responses.would_delay, 22 + 90);
     assert!(told.len() < 112, "{}", told.len());
@@ -187,7 +168,7 @@ fn a_dry_run_tells_the_first_of_each() {
     let stats = &outcome.stats.responses;
     assert!(stats.would_delay > 1, "{stats:?}");
     assert_eq!(stats.would_suspend_exec, 1);
-    let told: Vec<_> = all(&events)
+    let told: Vec<_> = answers(&events)
         .iter()
         .map(|response| response.action)
         .collect();
@@ -387,7 +368,7 @@ fn doubling() {
     let events = watch.events();
     stage.run_ok(1, "calls", &calls(40));
     watch.finish();
-    let told = all(&events);
+    let told = answers(&events);
     let most = told.iter().map(|response| response.lfc).max();
     assert!(most > Some(40), "{most:?}");
     for response in &told {
@@ -416,7 +397,7 @@ fn a_dry_run_tells_of_each() {
     let again = format!("e{}", stage.path("calls").display());
     stage.run_ok(1, "calls", &[&calls(1)[..], &[again]].concat());
     let stats = watch.finish().stats.responses;
-    let told = all(&events);
+    let told = answers(&events);
     assert!(told.iter().all(|response| response.would_have));
     let of = |action| told.iter().any(|response| response.action == action);
     assert!(stats.would_delay > 0 && of(ResponseAction::Delay(long)));

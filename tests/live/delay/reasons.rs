@@ -5,9 +5,9 @@ use std::path::Path;
 use ebph::{ExecAnswer, ExecResponse, Responses};
 use rustix::process::Signal;
 
-use super::{HOUR, all, delays, held, ms, normalize, odd, offence, slowed, usual};
+use super::{HOUR, delays, held, ms, normalize, odd, offence, slowed, usual};
 use crate::harness::pipe::Pipe;
-use crate::harness::{Stage, Start, Watch, call, eventually, getppid};
+use crate::harness::{Stage, Start, Watch, answers, call, eventually, getppid};
 
 fn suspends() -> Responses {
     let suspend = ExecResponse::new(1, ExecAnswer::Suspend(HOUR));
@@ -96,7 +96,9 @@ fn stops_itself() {
     assert!(run.wait().success());
     watch.finish();
     // The signal, and the end, which is not delayed.
-    let symbols = all(&events).into_iter().map(|one| one.symbol.to_string());
+    let symbols = answers(&events)
+        .into_iter()
+        .map(|one| one.symbol.to_string());
     assert_eq!(symbols.collect::<Vec<_>>(), ["kill"]);
 }
 

@@ -17,7 +17,7 @@ pub use pairs::{assert_has, assert_lacks, held, learnt};
 pub use pipe::{Pipe, Terminal};
 pub use programs::program;
 pub use stage::{Gated, Run, Stage, Start};
-pub use watch::{Seen, Watch};
+pub use watch::{Seen, Watch, answers};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

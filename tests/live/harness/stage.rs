@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
-use ebph::{Key, Monitor, MonitorBuilder, Profile, Scope};
+use ebph::{Key, Monitor, MonitorBuilder, Profile, Responses, Scope};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -175,6 +175,16 @@ impl Stage {
 
     /// Starts a monitor of this tree.
     #[track_caller]
+    /// With these responses, and every one of them told of.
+    pub fn watch_answering(&self, responses: Responses) -> Watch {
+        self.watch_with(|builder| {
+            builder
+                .responses(responses)
+                .report_rate(100_000)
+                .thread_report_rate(100_000)
+        })
+    }
+
     pub fn watch_with(&self, settings: impl FnOnce(MonitorBuilder) -> MonitorBuilder) -> Watch {
         Watch::start(settings(Monitor::builder().scope(self.scope())))
     }

@@ -5,10 +5,21 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Instant;
 
-use ebph::{Event, Events, FailureStats, Key, Monitor, MonitorBuilder, Stats};
+use ebph::{Event, Events, FailureStats, Key, Monitor, MonitorBuilder, Response, Stats};
 use serde_json::Value;
 
 use super::deadline;
+
+/// Everything that was done, or would have been, until the monitor's end.
+pub fn answers(events: &Events) -> Vec<Response> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Response(response) => Some(*response),
+            _ => None,
+        })
+        .collect()
+}
 
 /// An event in its JSON form, which is the contract that programs outside rely on.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ebph::{Delay, Kill, ResponseAction, Responses};
 
-use super::{all, killed};
-use crate::harness::{Pipe, Stage, Start, Watch, eventually};
+use super::killed;
+use crate::harness::{Pipe, Stage, Start, Watch, answers, eventually};
 
 /// A stage whose victim `uring` is normal with NOPs, in a ring of this kind.
 fn with_ring(ring: &str) -> (Stage, Watch) {
@@ -33,7 +33,7 @@ fn kill() {
         let pid = run.pid;
         assert!(killed(run.wait()), "{ring}");
         assert_eq!(watch.finish().stats.responses.kills, 1, "{ring}");
-        let told = all(&events);
+        let told = answers(&events);
         assert_eq!(told.len(), 1, "{ring}: {told:?}");
         assert_eq!(told[0].symbol.to_string(), "io_uring:fsync");
         assert_eq!(told[0].context.actor.pid, Some(pid));
@@ -67,7 +67,7 @@ fn delay() {
         assert!(run.wait().success(), "{ring}");
         let stats = watch.finish().stats.responses;
         assert_eq!((stats.delays, stats.released), (1, 1), "{ring}");
-        let told = all(&events);
+        let told = answers(&events);
         assert_eq!(told[0].action, ResponseAction::Delay(hour));
         assert_eq!(told[0].symbol.to_string(), "io_uring:fsync");
     }
