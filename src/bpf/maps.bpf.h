@@ -237,4 +237,16 @@ static __always_inline struct ebph_row *row_at(u32 index)
 	return bpf_map_lookup_elem(&rows, &index);
 }
 
+/* The same for the hot path, with the index where it is: put on the stack it would
+ * be waited for. */
+static __always_inline struct ebph_profile *profile__of(const struct ebph_task *ts)
+{
+	return bpf_map_lookup_elem(&profiles, &ts->slot);
+}
+
+static __always_inline struct ebph_row *row__of_id(const struct ebph_profile *p, u32 id)
+{
+	return bpf_map_lookup_elem(&rows, &p->row[id]);
+}
+
 #endif

@@ -304,7 +304,7 @@ static __always_inline bool profile__again(struct ebph_task *ts, u32 symbol)
 /* One that has all its pairs. */
 static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_task *ts, u32 symbol)
 {
-	u32 id, index, wanted = ts->memos & 1 ? SEEN_BOTH : SEEN_TRAIN;
+	u32 id, wanted = ts->memos & 1 ? SEEN_BOTH : SEEN_TRAIN;
 	struct ebph_memo *memo;
 	struct ebph_row *row;
 	u64 window;
@@ -313,10 +313,12 @@ static __always_inline bool profile__quick(struct ebph_profile *p, struct ebph_t
 	if (symbol >= EBPH_SYMBOLS)
 		return false;
 	id = p->id[symbol];
-	index = p->row[id];
-	row = row_at(index);
+	/* It is given one for good; row 0 is nobody's. */
+	if (!p->row[id])
+		return false;
+	row = row__of_id(p, id);
 	window = ts->window;
-	if (!row || !index || !window || (row__seen(row, window) & wanted) != wanted)
+	if (!row || !window || (row__seen(row, window) & wanted) != wanted)
 		return false;
 	memo = memo__of(ts, symbol, window);
 	memo->window = window;

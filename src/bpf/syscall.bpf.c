@@ -196,7 +196,7 @@ static __always_inline enum thread_is thread__look(struct task_struct *task, u32
 		return THREAD_UNCLEAR;
 	if (scope == EBPH_SCOPE_CGROUP && ts->cgroup != cgroup__of(task))
 		return THREAD_UNCLEAR;
-	p = profile_at(ts->slot);
+	p = profile__of(ts);
 	if (!p)
 		return ts->slot == EBPH_SLOT_OUT ? THREAD_OUTSIDE : THREAD_UNCLEAR;
 	if (ts->epochs != *(volatile u64 *)&p->epochs)
