@@ -8,7 +8,7 @@ mod threads;
 
 use std::time::Duration;
 
-use ebph::{Delay, ExecAnswer, ExecResponse, ResponseAction, Responses};
+use ebph::{Delay, ExecAnswer, ExecResponse, ResponseAction, ResponseStats, Responses};
 
 use crate::harness::pipe::Pipe;
 use crate::harness::{Run, Stage, Start, Watch, answers, call, eventually};
@@ -64,6 +64,14 @@ fn held<'a>(stage: &'a Stage, watch: &Watch, args: &[String]) -> Run<'a> {
     });
     run.until_state('T');
     run
+}
+
+/// Waits until so many stops are over, and none is left.
+fn until_released(watch: &Watch, count: u64) -> ResponseStats {
+    eventually("the stop to be over", || {
+        let stats = watch.stats().expect("there are stats").responses;
+        (stats.released == count && stats.held == 0).then_some(stats)
+    })
 }
 
 /// Takes the times that a victim wrote into a pipe before it ended.

@@ -2,23 +2,17 @@
 
 use std::cell::Cell;
 
-use ebph::{Monitor, ResponseStats, Responses, Scope};
+use ebph::{Monitor, Responses, Scope};
 use pty_process::blocking::Command;
 use rustix::process::Signal;
 
 use super::{
-    HOUR, SECOND, Stage, delays, held, ms, normalize, odd, offence, slowed, stamps, usual,
+    HOUR, SECOND, Stage, delays, held, ms, normalize, odd, offence, slowed, stamps, until_released,
+    usual,
 };
 use crate::harness::pipe::Pipe;
 use crate::harness::{Start, Watch, eventually};
 use crate::top::terminal::Terminal;
-
-fn until_released(watch: &Watch, count: u64) -> ResponseStats {
-    eventually("the stop to be over", || {
-        let stats = watch.stats().expect("there are stats").responses;
-        (stats.released == count && stats.held == 0).then_some(stats)
-    })
-}
 
 /// Check that a process which somebody stops during a delay stays stopped after it, until it is
 /// continued by somebody.

@@ -7,7 +7,8 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
-    HOUR, SECOND, Stage, Watch, delays, held, ms, normalize, odd, offence, slowed, stamps, usual,
+    HOUR, SECOND, Stage, Watch, delays, held, ms, normalize, odd, offence, slowed, stamps,
+    until_released, usual,
 };
 use crate::harness::pipe::Pipe;
 use crate::harness::{Start, call, eventually};
@@ -103,10 +104,7 @@ fn an_operators_stop_outweighs_a_terminals() {
     let run = held(&stage, &watch, &offence());
     run.signal(Signal::STOP);
     run.signal(Signal::TSTP);
-    let stats = eventually("the stop to be over", || {
-        let stats = watch.stats().expect("there are stats").responses;
-        (stats.released == 1).then_some(stats)
-    });
+    let stats = until_released(&watch, 1);
     assert_eq!(stats.left_stopped, 1);
     run.until_state('T');
     run.signal(Signal::CONT);
