@@ -45,7 +45,7 @@ wire! {
     ebph_counters = 384;
     ebph_globals = 72 + 80 + 40 + 40;
     ebph_command = 192;
-    ebph_hold = 56;
+    ebph_hold = 64;
     ebph_exempt = 32;
     ebph_stage = 32 + 16 + 512 + 8 + 2 * 1152 + 13 * 8;
     ebph_task_record = 120;

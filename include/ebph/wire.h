@@ -316,6 +316,8 @@ struct ebph_hold {
 	__u32 generation;
 	__u32 pid;    /* in the monitor's pid namespace */
 	__u32 signal; /* enum ebph_hold_signal; under the lock of the process's signals */
+	__u32 stops;  /* as many were before this one: struct process. Hooks only */
+	__u32 unused;
 };
 
 /* ---------------------------------------------------------------- counts */
@@ -578,7 +580,7 @@ EBPH_SIZE(ebph_task, 568 + 256);
 EBPH_SIZE(ebph_counters, 384);
 EBPH_SIZE(ebph_responses, 40);
 EBPH_SIZE(ebph_exempt, 32);
-EBPH_SIZE(ebph_hold, 56);
+EBPH_SIZE(ebph_hold, 64);
 EBPH_SIZE(ebph_event_header, 24);
 EBPH_SIZE(ebph_actor, 64);
 EBPH_SIZE(ebph_view, 112);

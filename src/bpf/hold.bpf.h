@@ -174,6 +174,7 @@ __noinline int process__stop(struct ebph_profile *p, u32 slot, u64 wait)
 	h->generation = p->generation;
 	h->pid = pid;
 	h->signal = stop__blocked(task);
+	h->stops = *(volatile u32 *)&process->stops;
 	held = claim.state - EBPH_HOLD_TAKEN + EBPH_HOLD_HELD;
 	/* Another thread may have had it stopped meanwhile. */
 	if (__sync_val_compare_and_swap(&process->held, was, held) != was) {
@@ -227,13 +228,17 @@ static __always_inline bool process__went_on(struct ebph_task *ts, struct task_s
 {
 	struct process *process = process__of(task->group_leader, 0);
 	struct ebph_profile *p;
-	bool held;
+	struct ebph_hold *held;
 	u32 stops;
 
 	if (!process)
 		return true;
-	held = hold__of(process) != NULL;
-	stops = *(volatile u32 *)&process->stops - held;
+	/* In this order: one that begins in between has not reached it either. Whether it
+	 * is counted by now shows in its cell alone. */
+	stops = *(volatile u32 *)&process->stops;
+	held = hold__of(process);
+	if (held)
+		stops = *(volatile u32 *)&held->stops;
 	if ((s32)(stops - ts->stops_seen) <= 0)
 		return !held;
 	ts->stops_seen = stops;

@@ -146,6 +146,7 @@ fn held(victim: &Victim, wait: u64) -> ebph_hold {
         generation: 5,
         pid: victim.pid(),
         signal: hold::REACHED,
+        ..ebph_hold::default()
     }
 }
 
