@@ -5,8 +5,9 @@
 //! them alike. Compared are the added costs: nothing attached is the zero, an empty program of the
 //! same kind at the same hook is the one. Needs root and clang.
 //!
-//! After that criterion times `getppid` in each configuration, for its own history and reports. Its
-//! benchmarks run one after another, so they are not to be compared with each other.
+//! After that the kernel accounts for the time of each program, and criterion times `getppid` in each
+//! configuration, for its own history and reports. Its benchmarks run one after another, so they are
+//! not to be compared with each other.
 //!
 //! - `EBPH_TURNS`: turns of each configuration.
 //! - `EBPH_OPERATIONS`: some operations only, by their names, with commas.
@@ -21,6 +22,8 @@ mod operations;
 mod others;
 #[path = "record/mod.rs"]
 mod record;
+#[path = "overhead/runs.rs"]
+mod runs;
 #[path = "overhead/scene.rs"]
 mod scene;
 #[path = "overhead/table.rs"]
@@ -34,6 +37,7 @@ use criterion::Criterion;
 
 use operations::{OPERATIONS, Operation};
 use others::Other;
+use record::Record;
 use scene::{Attachment, Config, Scene};
 use table::Table;
 use victim::Failure;
@@ -166,6 +170,8 @@ fn main() -> Result<(), Failure> {
         }
     }
     table.print();
-    table.record()?;
+    let mut record = Record::start("syscall_overhead")?;
+    table.record(&mut record)?;
+    runs::all(&mut scene, &mut record)?;
     criterion(&mut scene, OPERATIONS[0])
 }

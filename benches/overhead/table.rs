@@ -89,8 +89,7 @@ impl Table {
         }
     }
 
-    pub fn record(&self) -> Result<(), Failure> {
-        let mut record = Record::start("syscall_overhead")?;
+    pub fn record(&self, record: &mut Record) -> Result<(), Failure> {
         for (at, operation) in self.operations.iter().enumerate() {
             for column in COLUMNS {
                 let short = SHORT.contains(&operation.name);
