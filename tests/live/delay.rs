@@ -115,6 +115,7 @@ fn requested_and_observed() {
     }
     assert_eq!(told[0].action.wait(), Some(ms(2)));
     assert_eq!(told[5].action.wait(), Some(ms(20)));
+    let mut short = Vec::new();
     for (at, response) in told[1..13].iter().enumerate() {
         assert_eq!(response.symbol.to_string(), "clock_gettime");
         let Some(next) = seen.get(5 + at + 1) else {
@@ -124,8 +125,12 @@ fn requested_and_observed() {
         let began = Duration::from_nanos(seen[5 + at].unsigned_abs());
         let took = Duration::from_nanos(next.unsigned_abs()) - began.min(response.context.boot);
         let wait = delay.wait(response.lfc);
-        assert!(took + ms(1) >= wait, "{took:?} instead of {wait:?}");
+        if took + ms(1) < wait {
+            short.push((took, wait));
+        }
     }
+    // Its thread may lose the processor in between. What the kernel's part saw is exact, see below.
+    assert!(short.len() <= 2, "{short:?}");
     let stats = &outcome.stats.responses;
     assert_eq!((stats.delays, stats.released, stats.held), (14, 14, 0));
     let requested: Duration = counts.iter().map(|lfc| delay.wait(*lfc)).sum();
