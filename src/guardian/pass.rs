@@ -114,7 +114,7 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Ends a stop; false if it goes on, or something else ended it.
-fn end(view: View<'_>, cell: usize, hold: &Hold, orders: Orders, keeping: bool) -> bool {
+pub(super) fn end(view: View<'_>, cell: usize, hold: &Hold, orders: Orders, keeping: bool) -> bool {
     let kept = view
         .table(cell)
         .filter(|[of, _]| keeping && of.load(Ordering::SeqCst) == hold.state)
@@ -124,24 +124,25 @@ fn end(view: View<'_>, cell: usize, hold: &Hold, orders: Orders, keeping: bool) 
     let ours = view.change(cell, hold.state, ending);
     let mut ended = ours;
     if ours {
-        // Whether somebody stops it as well may have changed until now.
-        let signal = view
-            .hold(cell, ending)
-            .map_or(hold.signal, |hold| hold.signal);
-        let next = match go_on(target, hold::way(signal)) {
-            Ok(there) => {
-                if there {
-                    count(view, hold, signal);
-                }
-                FREE
-            }
-            Err(_) => {
-                view.add(Word::Refused, 1);
-                // It is tried again, but not for ever when all is to end.
-                ended = orders.all;
-                if orders.all { FREE } else { HELD }
-            }
+        // Until now somebody may have stopped it as well, or a hook have put off the end.
+        let hold = Hold {
+            state: hold.state,
+            ..view.hold(cell, ending).unwrap_or(*hold)
         };
+        if hold.step(view.tenancy(hold.slot), orders, sys::boot_ns()) == Step::End {
+            match go_on(target, hold::way(hold.signal)) {
+                Ok(true) => count(view, &hold),
+                Ok(false) => {}
+                Err(_) => {
+                    view.add(Word::Refused, 1);
+                    // It is tried again, but not for ever when all is to end.
+                    ended = orders.all;
+                }
+            }
+        } else {
+            ended = false;
+        }
+        let next = if ended { FREE } else { HELD };
         view.change(cell, ending, with_kind(hold.state, next));
     }
     if let (Target::Open(fd), None) = (target, kept) {
@@ -177,14 +178,14 @@ fn go_on(target: Target, way: Way) -> io::Result<bool> {
     }
 }
 
-fn count(view: View<'_>, hold: &Hold, signal: u32) {
+fn count(view: View<'_>, hold: &Hold) {
     let now = sys::boot_ns();
     let (requested, observed) = (
         hold.due.saturating_sub(hold.since),
         now.saturating_sub(hold.since),
     );
     view.add(Word::Released, 1);
-    if hold::way(signal) == Way::Leave {
+    if hold::way(hold.signal) == Way::Leave {
         view.add(Word::LeftStopped, 1);
     }
     view.add(Word::Requested, requested);

@@ -199,6 +199,25 @@ fn may_be_put_off() {
     assert!(sys::boot_ns() >= hold.due);
 }
 
+/// Check that a stop whose end is put off while it is about to end goes on.
+#[test]
+fn may_be_put_off_at_the_last_moment() {
+    let (parts, victim) = (parts(), Victim::stopped());
+    let board = SharedWords::new(1).unwrap();
+    let view = parts.view(&board);
+    let late = held(&victim, HOUR);
+    fill(&parts, 0, late);
+    let mut seen = view.hold(0, late.state).unwrap();
+    seen.due = seen.since;
+    let orders = hold::Orders {
+        all: false,
+        before: 0,
+    };
+    assert!(!pass::end(view, 0, &seen, orders, false));
+    assert_eq!(state(&parts, 0), late.state);
+    assert!(victim.is_stopped());
+}
+
 /// Check that a process that somebody else has stopped as well is not continued.
 #[test]
 fn leaves_what_others_stopped() {
