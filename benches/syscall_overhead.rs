@@ -46,8 +46,10 @@ use victim::Failure;
 const SAMPLES: usize = 5;
 /// Turns of each configuration.
 const TURNS: usize = 25;
-/// The other tools take turns as well, in one of so many; they cost enough to be told apart.
+/// The other tools take turns as well, in one of so many, and with fewer measurements; they cost enough
+/// to be told apart.
 const OTHERS_EVERY: usize = 5;
+const OTHERS_SAMPLES: usize = 2;
 
 /// What is measured, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,8 +61,9 @@ pub enum Column {
 pub const NOTHING: Column = Column::Config(Config::Nothing);
 pub const FLOOR: Column = Column::Config(Config::Floor);
 
-pub const COLUMNS: [Column; 11] = [
+pub const COLUMNS: [Column; 12] = [
     NOTHING,
+    Column::Config(Config::Again),
     FLOOR,
     Column::Config(Config::Counter),
     Column::Config(Config::Learning),
@@ -96,13 +99,20 @@ impl Column {
         }
     }
 
+    fn samples(self) -> usize {
+        match self {
+            Self::Config(_) => SAMPLES,
+            Self::Other(_) => OTHERS_SAMPLES,
+        }
+    }
+
     /// Nanoseconds of each operation, the least of some samples.
     fn turn(self, scene: &mut Scene, operations: &[Operation]) -> Result<Vec<f64>, Failure> {
         let attachment = self.attach(scene)?;
         let mut least = Vec::new();
         for operation in operations {
             let mut ns = f64::INFINITY;
-            for _ in 0..SAMPLES {
+            for _ in 0..self.samples() {
                 ns = ns.min(scene.perform(self.config(), operation)?);
             }
             least.push(ns);
@@ -172,6 +182,6 @@ fn main() -> Result<(), Failure> {
     table.print();
     let mut record = Record::start("syscall_overhead")?;
     table.record(&mut record)?;
-    runs::all(&mut scene, &mut record)?;
+    runs::all(&mut scene, &operations, &mut record)?;
     criterion(&mut scene, OPERATIONS[0])
 }

@@ -1,6 +1,7 @@
 //! What one would take instead to look at a program's system calls.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,9 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use crate::Failure;
 
 /// How long one may take to begin.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Programs of bpftrace are attached sooner than this after one another.
+const SETTLED: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Other {
@@ -108,6 +111,15 @@ impl Running {
                 if !ready {
                     return Err("bpftrace has ended: it may lack a privilege".into());
                 }
+                // It says so before its other programs are attached, hundreds of them one by one.
+                let mut attached = (0, Instant::now());
+                while attached.0 == 0 || attached.1.elapsed() < SETTLED {
+                    self.still_there(began)?;
+                    let now = self.perf_events()?;
+                    if now != attached.0 {
+                        attached = (now, Instant::now());
+                    }
+                }
             }
             Other::Strace => {
                 let status = format!("/proc/{pid}/status");
@@ -124,6 +136,14 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// How many of perf's events it has open: one for each program at a tracepoint.
+    fn perf_events(&self) -> Result<usize, Failure> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.0.id()))?;
+        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        let is_event = |target: &PathBuf| target.ends_with("anon_inode:[perf_event]");
+        Ok(targets.filter(is_event).count())
     }
 
     fn still_there(&mut self, began: Instant) -> Result<(), Failure> {

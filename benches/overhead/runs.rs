@@ -18,20 +18,7 @@ const CONFIGS: [Config; 5] = [
     Config::Thesis,
 ];
 /// Where programs besides the one at the entry of calls have something to do.
-const OPERATIONS: [Operation; 3] = [
-    Operation {
-        name: "getppid",
-        times: 50_000,
-    },
-    Operation {
-        name: "signal handler",
-        times: 5_000,
-    },
-    Operation {
-        name: "fork+execve",
-        times: 60,
-    },
-];
+const OPERATIONS: [&str; 3] = ["getppid", "signal handler", "fork+execve"];
 const SAMPLES: usize = 9;
 
 /// How long the programs ran, and how often, by their ids.
@@ -85,14 +72,21 @@ fn one(
 }
 
 /// Measures all configurations, prints and records what their programs take.
-pub fn all(scene: &mut Scene, record: &mut Record) -> Result<(), Failure> {
+pub fn all(
+    scene: &mut Scene,
+    operations: &[Operation],
+    record: &mut Record,
+) -> Result<(), Failure> {
     let _measured = measure()?;
     println!("\nnanoseconds of a run, by the kernel's account");
     for config in CONFIGS {
         let before = ProgInfoIter::default().map(|info| info.id).collect();
         let _attachment = scene.attach(config)?;
-        for operation in OPERATIONS {
-            for (program, samples) in one(scene, config, &operation, &before)? {
+        for operation in operations {
+            if !OPERATIONS.contains(&operation.name) {
+                continue;
+            }
+            for (program, samples) in one(scene, config, operation, &before)? {
                 let spread = Spread::of(samples);
                 println!(
                     "{:<14} {:<16} {:<18} {:>8.1}  {:.1} .. {:.1}",

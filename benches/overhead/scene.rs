@@ -13,6 +13,8 @@ use crate::victim::Victim;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Config {
     Nothing,
+    /// Nothing once more, after what there was with a monitor is gone: what the method itself says.
+    Again,
     /// An empty program at the same hook.
     Floor,
     /// A count for each thread in task storage, and nothing else.
@@ -31,6 +33,7 @@ impl Config {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
+            Self::Again => "A/A",
             Self::Floor => "empty program",
             Self::Counter => "counter",
             Self::Learning => "learning",
@@ -91,14 +94,20 @@ impl Scene {
     pub fn attach(&mut self, config: Config) -> Result<Attachment, Failure> {
         Ok(match config {
             Config::Nothing => Box::new(()),
+            Config::Again => {
+                drop(self.attach(Config::Learning)?);
+                Box::new(())
+            }
             Config::Floor => Box::new(self.objects.floor(self.hook)?),
             Config::Counter => Box::new(self.objects.counter()?),
             Config::Thesis => Box::new(self.objects.thesis(self.victim.pid())?),
             Config::OutOfScope => Box::new(self.monitor()?),
             Config::Learning | Config::Normal => {
                 let monitor = self.monitor()?;
+                // Each twice in a row, since that is how they are measured.
                 for _ in 0..2 {
                     for operation in self.operations.clone() {
+                        self.perform(config, &operation)?;
                         self.perform(config, &operation)?;
                     }
                 }

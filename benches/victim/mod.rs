@@ -52,7 +52,8 @@ impl Victim {
 
     /// Hands it a line, and returns the number that it answers: nanoseconds a call.
     pub fn ask(&mut self, line: &str) -> Result<f64, Failure> {
-        writeln!(self.commands, "{line}")?;
+        // In one write, so that it is read in one: what it does then is the same each time.
+        self.commands.write_all(format!("{line}\n").as_bytes())?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         Ok(answer.trim().parse()?)
