@@ -145,15 +145,12 @@ impl Call {
             .into_iter()
             .map(|(series, sum)| row(series, "us", exactly(sum.mean() / 1000.0, sum.count)))
             .collect();
-        rows.push(row(
-            "nothing",
-            "calls",
-            exactly(self.nothing.count as f64, 1),
-        ));
+        let count = exactly(self.nothing.count as f64, 1);
+        rows.insert(0, row("calls", "", count));
         let slower = [
-            ("nothing again", self.noise),
-            ("learning", self.slower_learning),
-            ("normal", self.slower_normal),
+            ("learning, slower", self.slower_learning),
+            ("normal, slower", self.slower_normal),
+            ("A/A", self.noise),
         ];
         rows.extend(
             slower
