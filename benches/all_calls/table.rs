@@ -120,16 +120,8 @@ impl Call {
     }
 
     fn rows(&self, table: &str) -> Vec<Row> {
-        let row = |series: &str, unit: &str, spread: Spread| Row {
-            table: table.to_owned(),
-            series: series.to_owned(),
-            at: self.name.clone(),
-            unit: unit.to_owned(),
-            value: spread.median,
-            low: spread.low,
-            high: spread.high,
-            samples: spread.samples,
-        };
+        let row =
+            |series: &str, unit: &str, spread| Row::of(table, [series, &self.name, unit], spread);
         let exactly = |value: f64, samples: u64| Spread {
             median: value,
             low: value,

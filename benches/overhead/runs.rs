@@ -97,16 +97,8 @@ pub fn all(
                     spread.low,
                     spread.high
                 );
-                record.add(&Row {
-                    table: "runs".to_owned(),
-                    series: operation.name.to_owned(),
-                    at: format!("{}: {program}", config.name()),
-                    unit: "ns".to_owned(),
-                    value: spread.median,
-                    low: spread.low,
-                    high: spread.high,
-                    samples: spread.samples,
-                })?;
+                let at = format!("{}: {program}", config.name());
+                record.add(&Row::of("runs", [operation.name, &at, "ns"], spread))?;
             }
         }
     }

@@ -101,16 +101,8 @@ impl Table {
                 ];
                 for (table, unit, spread) in figures {
                     if let Some(spread) = spread {
-                        record.add(&Row {
-                            table: table.to_owned(),
-                            series: column.name().to_owned(),
-                            at: operation.name.to_owned(),
-                            unit: unit.to_owned(),
-                            value: spread.median,
-                            low: spread.low,
-                            high: spread.high,
-                            samples: spread.samples,
-                        })?;
+                        let cell = [column.name(), operation.name, unit];
+                        record.add(&Row::of(table, cell, spread))?;
                     }
                 }
             }

@@ -90,6 +90,22 @@ impl Place {
     }
 }
 
+impl Row {
+    #[allow(dead_code, reason = "not every benchmark has samples of its own")]
+    pub fn of(table: &str, [series, at, unit]: [&str; 3], spread: Spread) -> Self {
+        Self {
+            table: table.to_owned(),
+            series: series.to_owned(),
+            at: at.to_owned(),
+            unit: unit.to_owned(),
+            value: spread.median,
+            low: spread.low,
+            high: spread.high,
+            samples: spread.samples,
+        }
+    }
+}
+
 impl Record {
     /// Begins the record of a benchmark, in place of the one before.
     pub fn start(bench: &str) -> Result<Self, Failure> {
