@@ -17,13 +17,15 @@ mod victim;
 use std::collections::BTreeMap;
 
 use ebph::EntryHook;
-use operations::OPERATIONS;
+use operations::Operation;
 use scene::{Config, Scene};
 use victim::Failure;
 
 /// The median of these counts: some are disturbed by an interrupt.
 const SAMPLES: usize = 9;
 const TIMES: u32 = 2_000;
+/// One in circles, one that goes in none, and one in which two processes take turns.
+const MEASURED: [&str; 3] = ["getppid", "no circles", "pipe"];
 
 const CONFIGS: [Config; 7] = [
     Config::Nothing,
@@ -45,12 +47,15 @@ fn main() -> Result<(), Failure> {
         return victim::obey(operations::perform);
     }
     let hook = scene::hook()?;
-    // One in circles, and one that goes in none.
-    let mut operations = OPERATIONS.to_vec();
-    operations.retain(|operation| ["getppid", "no circles"].contains(&operation.name));
-    for operation in &mut operations {
-        operation.times = TIMES;
-    }
+    let operations = MEASURED
+        .into_iter()
+        .map(|name| {
+            Ok(Operation {
+                times: TIMES,
+                ..operations::of(name)?
+            })
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
     let mut scene = Scene::new(operations.clone(), hook)?;
     let mut without = BTreeMap::new();
     for (program, count) in ebph::verified_instructions()? {

@@ -160,12 +160,13 @@ fn main() -> Result<(), Failure> {
         Err(_) => TURNS,
     };
     let others = std::env::var("EBPH_OTHERS").as_deref() != Ok("no");
-    let wanted = std::env::var("EBPH_OPERATIONS").ok();
-    let is_wanted = |operation: &Operation| {
-        let names = wanted.as_deref();
-        names.is_none_or(|names| names.split(',').any(|name| name == operation.name))
+    let operations = match std::env::var("EBPH_OPERATIONS") {
+        Ok(names) => names
+            .split(',')
+            .map(operations::of)
+            .collect::<Result<_, _>>()?,
+        Err(_) => OPERATIONS.to_vec(),
     };
-    let operations: Vec<_> = OPERATIONS.into_iter().filter(is_wanted).collect();
     let mut scene = Scene::new(operations.clone(), scene::hook()?)?;
     let mut table = Table::new(operations.clone());
     for turn in 0..turns {

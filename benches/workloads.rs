@@ -6,13 +6,14 @@
 //! time, while monitors come and go. A turn is
 //!
 //! ```text
-//! nothing, nothing again, [learning, normal], nothing     in even turns
-//! nothing, [learning, normal], nothing again, nothing     in odd ones
+//! nothing, nothing again, empty program, [learning, normal], nothing     in even turns
+//! nothing, [learning, normal], empty program, nothing again, nothing     in odd ones
 //! ```
 //!
 //! and what is in between is compared with the mean of the first and the last, so that a machine that
 //! grows slower or faster meets all of them alike. "Nothing again" tells what the comparison is worth:
-//! it differs from one by noise alone. Both kinds of watching are measured after the profiles have
+//! it differs from one by noise alone. The empty program, where each system call begins, is what any
+//! watcher that uses BPF there costs at least; it meets every call of the machine. Both kinds of watching are measured after the profiles have
 //! learnt the workload, in one monitor: first while they still learn, then held as normal.
 //!
 //! Besides time or requests a second there is the processor time of all of a workload's processes, for
@@ -21,6 +22,9 @@
 //! `EBPH_TURNS` is how often, `EBPH_WORKLOADS=nginx,git` which. Needs root, and the packages of
 //! `scripts/bench-deps.sh`.
 
+#[expect(dead_code, reason = "other objects are for `syscall_overhead`")]
+#[path = "overhead/objects.rs"]
+mod objects;
 #[path = "record/mod.rs"]
 mod record;
 #[expect(dead_code, reason = "mixes are for `all_calls`")]
@@ -29,6 +33,8 @@ mod workloads;
 
 use std::time::Instant;
 
+use ebph::EntryHook;
+use objects::Objects;
 use record::{Record, Row, Spread};
 use workloads::runner::{self, Done, Runner};
 use workloads::watch::Watch;
@@ -47,6 +53,7 @@ struct Turn {
     /// Before and after everything else.
     nothing: [Done; 2],
     again: Done,
+    empty: Done,
     learning: Done,
     normal: Done,
     /// System calls a second that the monitor saw in the whole workload.
@@ -56,8 +63,9 @@ struct Turn {
 /// A series: its name, and its figure in a turn.
 type Series = (&'static str, fn(&Turn) -> Done);
 
-const SERIES: [Series; 3] = [
+const SERIES: [Series; 4] = [
     ("nothing again", |turn| turn.again),
+    ("empty program", |turn| turn.empty),
     ("learning", |turn| turn.learning),
     ("normal", |turn| turn.normal),
 ];
@@ -86,31 +94,40 @@ fn watched(runner: &mut Runner) -> Result<(Done, Done, f64), Failure> {
     Ok((learning, normal, calls))
 }
 
-fn turn(runner: &mut Runner, even: bool) -> Result<Turn, Failure> {
+/// With the empty program.
+fn hooked(runner: &mut Runner, objects: &Objects) -> Result<Done, Failure> {
+    let _empty = objects.floor(EntryHook::TpBtf)?;
+    runner.work(Size::Full)
+}
+
+fn turn(runner: &mut Runner, objects: &Objects, even: bool) -> Result<Turn, Failure> {
     let first = runner.work(Size::Full)?;
-    let (again, (learning, normal, calls)) = if even {
-        (runner.work(Size::Full)?, watched(runner)?)
+    let (again, empty, (learning, normal, calls)) = if even {
+        let again = runner.work(Size::Full)?;
+        (again, hooked(runner, objects)?, watched(runner)?)
     } else {
         let watched = watched(runner)?;
-        (runner.work(Size::Full)?, watched)
+        let empty = hooked(runner, objects)?;
+        (runner.work(Size::Full)?, empty, watched)
     };
     let last = runner.work(Size::Full)?;
     Ok(Turn {
         nothing: [first, last],
         again,
+        empty,
         learning,
         normal,
         calls,
     })
 }
 
-fn measure(kind: &Kind, turns: usize) -> Result<Vec<Turn>, Failure> {
+fn measure(kind: &Kind, objects: &Objects, turns: usize) -> Result<Vec<Turn>, Failure> {
     let mut runner = Runner::start(&[kind.name])?;
     runner.begin()?;
     // Caches and memory are warm after this.
     runner.work(Size::Full)?;
     (0..turns)
-        .map(|number| turn(&mut runner, number % 2 == 0))
+        .map(|number| turn(&mut runner, objects, number % 2 == 0))
         .collect()
 }
 
@@ -176,7 +193,7 @@ fn print(kind: &Kind, turns: &[Turn]) {
         {
             print!("  {median:.3} {low:.3}..{high:.3}");
         }
-        let [noise, _, normal] = spreads;
+        let [noise, _, _, normal] = spreads;
         println!("  {}", verdict(&noise, &normal));
     }
 }
@@ -208,16 +225,17 @@ fn main() -> Result<(), Failure> {
         Err(_) => TURNS,
     };
     let chosen = chosen()?;
+    let objects = Objects::compile()?;
     let mut record = Record::start("workloads")?;
     println!(
         "{turns} turns; how many times as slow as with nothing attached, and its 95 % interval"
     );
     println!(
-        "{:<9} {:>10} {:<15} {:>9}  {:<18}  {:<18}  {:<18}  within",
-        "", "nothing", "", "calls/s", "nothing again", "learning", "normal"
+        "{:<9} {:>10} {:<15} {:>9}  {:<18}  {:<18}  {:<18}  {:<18}  within",
+        "", "nothing", "", "calls/s", "nothing again", "empty program", "learning", "normal"
     );
     for kind in &chosen {
-        let turns = measure(kind, turns)?;
+        let turns = measure(kind, &objects, turns)?;
         keep(&mut record, kind, &turns)?;
         print(kind, &turns);
     }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use crate::Failure;
 
@@ -49,6 +50,15 @@ pub const OPERATIONS: [Operation; 22] = [
     operation("no circles", 50_000),
 ];
 
+/// The operation of a name.
+pub fn of(name: &str) -> Result<Operation, Failure> {
+    let found = OPERATIONS.iter().find(|operation| operation.name == name);
+    found.copied().ok_or_else(|| {
+        let names = OPERATIONS.map(|operation| operation.name).join(", ");
+        format!("no operation is named {name}; there are {names}").into()
+    })
+}
+
 /// Does what a line asks for, `NAME TIMES`, and returns the mean of its time in nanoseconds.
 pub fn perform(line: &str) -> Result<f64, Failure> {
     let (name, times) = line.rsplit_once(' ').ok_or("no times")?;
@@ -81,12 +91,14 @@ pub fn perform(line: &str) -> Result<f64, Failure> {
         "open/close" => time(times, || {
             Ok(rustix::fs::open("/etc/passwd", OFlags::RDONLY, Mode::empty()).map(drop)?)
         }),
-        "fork+exit" => time(times, || fork(|| {})),
-        "fork+execve" => time(times, || fork(|| execute(c"/bin/true", &[c"true"]))),
-        "fork+sh" => time(times, || {
-            fork(|| execute(c"/bin/sh", &[c"sh", c"-c", c"/bin/true; :"]))
+        "fork+exit" => stay(|| time(times, || fork(|| {}))),
+        "fork+execve" => stay(|| time(times, || fork(|| execute(c"/bin/true", &[c"true"])))),
+        "fork+sh" => stay(|| {
+            time(times, || {
+                fork(|| execute(c"/bin/sh", &[c"sh", c"-c", c"/bin/true; :"]))
+            })
         }),
-        "pipe" => {
+        "pipe" => stay(|| {
             let ((to_child, from_us), (from_child, to_us)) = (pipe()?, pipe()?);
             let child = echo(
                 to_child.into(),
@@ -94,8 +106,8 @@ pub fn perform(line: &str) -> Result<f64, Failure> {
                 &[from_us.as_raw_fd(), from_child.as_raw_fd()],
             )?;
             ping(times, child, from_us.into(), from_child.into())
-        }
-        "AF_UNIX" => {
+        }),
+        "AF_UNIX" => stay(|| {
             let (ours, theirs) = UnixStream::pair()?;
             let child = echo(
                 theirs.try_clone()?.into(),
@@ -103,7 +115,7 @@ pub fn perform(line: &str) -> Result<f64, Failure> {
                 &[ours.as_raw_fd()],
             )?;
             ping(times, child, ours.try_clone()?.into(), ours.into())
-        }
+        }),
         "no circles" => aimless(times),
         _ => Err(format!("no operation {name}").into()),
     }
@@ -115,6 +127,18 @@ fn time(times: u32, mut once: impl FnMut() -> Result<(), Failure>) -> Result<f64
         once()?;
     }
     Ok(start.elapsed().as_nanos() as f64 / f64::from(times))
+}
+
+/// Does something with all its processes on the processor that this one runs on. Where a child begins
+/// makes more of a difference than anything that is measured here.
+fn stay(work: impl FnOnce() -> Result<f64, Failure>) -> Result<f64, Failure> {
+    let allowed = sched_getaffinity(None)?;
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    sched_setaffinity(None, &here)?;
+    let outcome = work();
+    sched_setaffinity(None, &allowed)?;
+    outcome
 }
 
 /// On so many descriptors that are ready or not, without waiting.
