@@ -167,8 +167,8 @@ fn keep(record: &mut Record, kind: &Kind, turns: &[Turn]) -> Result<(), Failure>
     }
     for (name, series) in SERIES {
         let [by_figure, by_cpu] = slowdowns(kind, turns, series);
-        add("workloads", name, "ratio", by_figure)?;
-        add("workloads, processor time", name, "ratio", by_cpu)?;
+        add("workloads", name, "x", by_figure)?;
+        add("workloads, processor time", name, "x", by_cpu)?;
     }
     let calls = Spread::of(turns.iter().map(|turn| turn.calls));
     add("workloads, calls", "normal", "calls/s", calls)

@@ -11,8 +11,8 @@ use crate::record::Row;
 use crate::scale::{Scale, is_wide, label};
 use crate::table::{Table, number};
 
-/// Told apart by those who see colours otherwise as well (Okabe and Ito), on white.
-const COLOURS: [RGBColor; 7] = [
+/// Told apart by those who see colours otherwise as well (Okabe and Ito, and greys), on white.
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -20,15 +20,34 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(60, 60, 60),
+    RGBColor(160, 160, 160),
 ];
 const GRID: RGBColor = RGBColor(225, 225, 225);
-/// These have bars for names; others with names have no plot.
-const BARS: [&str; 2] = ["ratio", "workloads"];
+/// These have bars for names, and what they show; others with names have no plot. A series that is
+/// a hundred times the others, or nothing at all, would only hide them.
+const BARS: [Bars; 2] = [
+    Bars {
+        table: "ratio",
+        title: "What is added to a call, as a multiple of what an empty program adds",
+        without: &["nothing", "A/A", "perf trace", "strace"],
+    },
+    Bars {
+        table: "workloads",
+        title: "How long whole programs take, as a multiple of without",
+        without: &[],
+    },
+];
 const WIDTH: u32 = 800;
 /// Of a text of 13 pixels, about what a letter takes.
 const LETTER: usize = 7;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+struct Bars {
+    table: &'static str,
+    title: &'static str,
+    without: &'static [&'static str],
+}
 
 /// An axis with marks of our own.
 struct Axis {
@@ -92,30 +111,29 @@ pub fn svg(table: &Table) -> Result<Option<String>, Failure> {
     let mut picture = String::new();
     match numbers {
         Some(numbers) if numbers.len() > 1 => lines(&mut picture, table, &numbers, unit)?,
-        None if BARS.contains(&table.name.as_str()) => bars(&mut picture, table, unit)?,
-        _ => return Ok(None),
+        Some(_) => return Ok(None),
+        None => match BARS.iter().find(|bars| bars.table == table.name) {
+            Some(shown) => bars(&mut picture, table, shown, unit)?,
+            None => return Ok(None),
+        },
     }
     picture.push('\n');
     Ok(Some(picture))
 }
 
 /// Title and names of series, line by line as they fit; returns what is left.
-fn head<'a>(root: &Area<'a>, table: &Table, unit: &str) -> Result<Area<'a>, Failure> {
+fn head<'a>(root: &Area<'a>, title: String, series: &[&str]) -> Result<Area<'a>, Failure> {
     root.fill(&WHITE)?;
-    let title = match unit {
-        "" => table.name.clone(),
-        unit => format!("{} ({unit})", table.name),
-    };
     root.draw(&Text::new(title, (14, 10), text(16)))?;
     let (mut x, mut y) = (14, 36);
-    for (i, name) in table.series().into_iter().enumerate() {
+    for (i, name) in series.iter().enumerate() {
         let width = (name.len() * LETTER + 34) as i32;
         if x > 14 && x + width > WIDTH as i32 {
             (x, y) = (14, y + 20);
         }
         let square = [(x, y), (x + 12, y + 12)];
         root.draw(&Rectangle::new(square, colour(i).filled()))?;
-        root.draw(&Text::new(name.to_owned(), (x + 18, y), text(13)))?;
+        root.draw(&Text::new((*name).to_owned(), (x + 18, y), text(13)))?;
         x += width;
     }
     Ok(root.margin(y as u32 + 26, 0, 0, 0))
@@ -128,7 +146,11 @@ fn lines(picture: &mut String, table: &Table, numbers: &[f64], unit: &str) -> Re
     let up = scale(&table.rows).ok_or("nothing to draw")?;
     let up = if up.log { up } else { up.including(0.0) };
     let root = SVGBackend::with_string(picture, (WIDTH, 420)).into_drawing_area();
-    let below = head(&root, table, unit)?;
+    let title = match unit {
+        "" => table.name.clone(),
+        unit => format!("{} ({unit})", table.name),
+    };
+    let below = head(&root, title, &table.series())?;
     let marks = up.marks();
     let across = Axis {
         scale: across,
@@ -170,9 +192,12 @@ fn lines(picture: &mut String, table: &Table, numbers: &[f64], unit: &str) -> Re
 
 /// A group of bars for each name, lying, so that names have room. Ratios that are all near 1 begin
 /// there, others at 0.
-fn bars(picture: &mut String, table: &Table, unit: &str) -> Result<(), Failure> {
+fn bars(picture: &mut String, table: &Table, shown: &Bars, unit: &str) -> Result<(), Failure> {
     const BAR: usize = 13;
 
+    let mut table = table.clone();
+    let is_shown = |row: &Row| !shown.without.contains(&row.series.as_str());
+    table.rows.retain(is_shown);
     let (series, ats) = (table.series(), table.ats());
     let along = scale(&table.rows).ok_or("nothing to draw")?;
     let mut ends = table.rows.iter().flat_map(|row| [row.low, row.high]);
@@ -190,7 +215,7 @@ fn bars(picture: &mut String, table: &Table, unit: &str) -> Result<(), Failure> 
 
     let root =
         SVGBackend::with_string(picture, (WIDTH, u32::try_from(height)?)).into_drawing_area();
-    let below = head(&root, table, unit)?;
+    let below = head(&root, shown.title.to_owned(), &series)?;
     let first = along.value(along.range().start);
     let base = if along.log { first } else { from };
     let marks = along.marks();
