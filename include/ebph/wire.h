@@ -33,7 +33,6 @@ enum ebph_limit {
 
 /* The alphabet: one number for each (ABI, system call), see symbol.bpf.h. */
 enum ebph_symbol {
-	EBPH_SYMBOL_NATIVE = 0,
 	EBPH_SYMBOL_COMPAT = 512,
 	EBPH_SYMBOL_UNKNOWN = 511, /* offset in either of the two: every number above 510 */
 	EBPH_SYMBOL_X32 = 1024,
@@ -189,7 +188,7 @@ struct ebph_task {
 	__u64 epochs; /* those of the profile, as last seen */
 	__u64 state;  /* likewise; calls held back were made while it was so */
 	__u32 slot;
-	__u32 run;     /* ebph_settings.run, as last seen */
+	__u32 run;     /* ebph_globals.run, as last seen */
 	__u32 exec_id; /* task->self_exec_id, as last seen */
 	__u32 memos;   /* which ones hold: even, and 1 if the profile was normal in `state` */
 	union {
@@ -376,7 +375,7 @@ struct ebph_pool {
 	__u64 lost; /* events that found the ring full, all CPUs: the order in the stream */
 };
 
-/* The object's one global variable; user space reads it through a mapping. */
+/* What user space reads of the object's variables, through a mapping. It is the first of them. */
 struct ebph_globals {
 	struct ebph_limits limits;
 	struct ebph_pool pool;
@@ -574,6 +573,9 @@ struct ebph_replay {
 EBPH_SIZE(ebph_key, 32);
 EBPH_SIZE(ebph_profile, 64 + 64 + 64 + 1024 + 512 + 1152);
 EBPH_SIZE(ebph_row, 512);
+EBPH_SIZE(ebph_names, 512);
+EBPH_SIZE(ebph_globals, 72 + 80 + 40 + 40);
+EBPH_SIZE(ebph_replay, 16);
 EBPH_SIZE(ebph_signal_frame, 40);
 EBPH_SIZE(ebph_memo, 16);
 EBPH_SIZE(ebph_task, 568 + 256);

@@ -356,7 +356,7 @@ __noinline int profile__create(struct ebph_image *image, u64 filename)
 	found = profile__publish(slot);
 	if (found != slot)
 		return found;
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 	event__send(EBPH_EVENT_PROFILE_CREATED, 0, slot);
 	return slot;
 }

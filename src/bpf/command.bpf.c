@@ -40,13 +40,12 @@ static __always_inline int command__reset(struct ebph_profile *p, u32 slot)
 	p->ended = 0;
 	p->basis = 0;
 	profile__bump(p, NULL, EPOCH_BOTH);
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 	return 0;
 }
 
-/* A command on a profile; the needs are those of the table in algorithm.md:
- * 0, -EINVAL if one is not met, -EBUSY if somebody else is at it. `did` says
- * what to tell. */
+/* A command on a profile: 0, -EINVAL if what it needs is not met, -EBUSY if
+ * somebody else is at it. `did` says what to tell. */
 __noinline int command__profile(u32 op, u32 slot, u64 now, u32 *did)
 {
 	struct ebph_profile *p = profile_at(slot);
@@ -86,7 +85,7 @@ __noinline int command__profile(u32 op, u32 slot, u64 now, u32 *did)
 	case EBPH_OP_RESET:
 		return command__reset(p, slot);
 	}
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 	return -EINVAL_;
 }
 
@@ -104,7 +103,7 @@ __noinline int command__forget(u32 slot, u32 op, u64 binds)
 	if (!profile__lock(p, EBPH_LIVE, 0))
 		return -EBUSY_;
 	if (op == EBPH_OP_EVICT && p->binds != binds) {
-		__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+		profile__unlock(p);
 		return -EINVAL_;
 	}
 	key = p->key;
@@ -112,7 +111,7 @@ __noinline int command__forget(u32 slot, u32 op, u64 binds)
 	if (found && *found == slot && bpf_map_delete_elem(&slots, &key)) {
 		/* It must not stay in the index when it is gone. */
 		count(failed_index);
-		__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+		profile__unlock(p);
 		return -EBUSY_;
 	}
 	/* The rest of the word stays until the slot is given back: who evicts wants
@@ -125,12 +124,12 @@ __noinline int command__forget(u32 slot, u32 op, u64 binds)
 		if (*(volatile u64 *)&p->binds != binds &&
 		    !bpf_map_update_elem(&slots, &key, &slot, BPF_NOEXIST)) {
 			__sync_fetch_and_or(&p->state, EBPH_LIVE);
-			__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+			profile__unlock(p);
 			return -EINVAL_;
 		}
 	}
 	event__send(kind, EBPH_BY_COMMAND, slot);
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 	profile__bump(p, NULL, EPOCH_BOTH);
 	return 0;
 }
@@ -195,8 +194,7 @@ static __always_inline int command__setup(struct ebph_command *cmd)
 	globals.limits = cmd->limits;
 	globals.self_tgid = task->tgid;
 	globals.self_level = BPF_CORE_READ(pid, level);
-	at = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	     globals.self_level * bpf_core_type_size(struct upid);
+	at = pid__at(pid, globals.self_level);
 	globals.self_ns = BPF_CORE_READ(at, ns, ns.inum);
 	globals.started = bpf_ktime_get_boot_ns();
 	globals.last_run = EBPH_RUN;

@@ -2,9 +2,10 @@
 /*
  * One translation unit, so that the compiler sees the hot path whole.
  *
- * The `.bpf.h` files hold functions and maps, the `.bpf.c` files hold programs
- * only. Everything above "bind" knows nothing of hooks: the live hooks and the
- * replay program run the very same code.
+ * The `.bpf.h` files hold functions and maps, the `.bpf.c` files programs and what
+ * only these need. Each uses only what is above it. Everything above "pid" knows
+ * nothing of tasks and hooks: the live hooks and the replay program run the very
+ * same code.
  */
 #include "vmlinux/vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -50,7 +50,7 @@ __noinline int load__slot(int *err)
 			 p->key.partition == key.partition && p->key.dev == key.dev &&
 			 p->key.generation == key.generation)
 			return slot;
-		__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+		profile__unlock(p);
 		event__changed(p, slot);
 		return EBPH_SLOT_NONE;
 	}
@@ -214,7 +214,7 @@ __noinline int load__absorb(u32 slot, u32 mode)
 		load__state(p, from, mode);
 		profile__bump(p, NULL, EPOCH_FRAMES);
 	}
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 	return err;
 }
 

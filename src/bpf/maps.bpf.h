@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Every map: who writes it, who reads it, and why it is of that type. */
+/* The maps, but for the one of storage.bpf.h: who writes each, who reads it, and why it is of that type. */
 #ifndef EBPH_MAPS_BPF_H
 #define EBPH_MAPS_BPF_H
 
@@ -218,7 +218,7 @@ struct {
 	__array(values, struct grace_inner);
 } grace SEC(".maps");
 
-/* The only global: settings that change, the pools' heads, who we are.
+/* The variable that user space reads: settings that change, the pools' heads, who we are.
  * User space reads it through a mapping, commands write it. */
 struct ebph_globals globals;
 

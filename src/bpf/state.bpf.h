@@ -42,6 +42,11 @@ static __always_inline bool profile__lock(struct ebph_profile *p, u64 need, u64 
 	return false;
 }
 
+static __always_inline void profile__unlock(struct ebph_profile *p)
+{
+	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+}
+
 static __always_inline void task__empty_frame(struct ebph_task *ts)
 {
 	ts->frame[0] = 0;
@@ -123,7 +128,7 @@ static __always_inline void profile__promote(struct ebph_profile *p, u32 slot, s
 	profile__bump(p, ts, EPOCH_BOTH);
 	__sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN);
 	__sync_fetch_and_or(&p->state, EBPH_NORMAL);
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 }
 
 /* RESET_TRAIN, with EBPH_BUSY held. The count of sequences goes first: what
@@ -139,7 +144,7 @@ static __always_inline void profile__wipe_train(struct ebph_profile *p, u32 slot
 	p->train_count = 0;
 	p->last_mod_count = 0;
 	profile__bump(p, ts, EPOCH_BOTH);
-	__sync_fetch_and_and(&p->state, ~(u64)EBPH_BUSY);
+	profile__unlock(p);
 }
 
 /* STOP_NORMAL: one step, one winner. */

@@ -301,8 +301,7 @@ __noinline int report__namespaces(struct ebph_circumstances *at)
 
 	if (!at || !pid || !ns)
 		return 0;
-	inside = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-		 BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid);
+	inside = pid__at(pid, BPF_CORE_READ(pid, level));
 	at->pid_inside = BPF_CORE_READ(inside, nr);
 	at->ns_pid = BPF_CORE_READ(inside, ns, ns.inum);
 	at->ns_mnt = BPF_CORE_READ(ns, mnt_ns, ns.inum);
