@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// The first second that has no four-digit year, which RFC 3339 needs.
@@ -62,6 +63,26 @@ fn duration(time: Timespec) -> Duration {
 pub(crate) fn printable(time: SystemTime) -> SystemTime {
     let last = UNIX_EPOCH + Duration::from_secs(YEAR_10000 - 1);
     time.clamp(UNIX_EPOCH, last)
+}
+
+/// The longest wait the wire can carry.
+pub(crate) fn saturating_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The start that `/proc/PID/stat` tells. A name in parentheses comes before it, which may hold
+/// anything, parentheses too.
+pub(crate) fn start_ticks(stat: &[u8]) -> Option<u64> {
+    let after = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    let fields = std::str::from_utf8(stat.get(after..)?).ok()?;
+    // The 22nd field; the first after the name is the third.
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// As the kernel rounds it for /proc.
+pub(crate) fn ticks(start: Duration) -> Option<u64> {
+    let tick = 1_000_000_000 / u128::from(clock_ticks_per_second()).max(1);
+    u64::try_from(start.as_nanos() / tick).ok()
 }
 
 #[cfg(test)]

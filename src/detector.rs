@@ -258,6 +258,12 @@ impl Detector {
     /// Only for an exec that succeeded: one that failed changes nothing but
     /// that its call was made.
     pub fn exec(&mut self, task: TaskId, profile: ProfileId) {
+        if task.0 < self.tasks.len() {
+            self.exec_at(task, profile);
+        }
+    }
+
+    fn exec_at(&mut self, task: TaskId, profile: ProfileId) {
         if profile.0 >= self.profiles.len() {
             return;
         }
@@ -337,7 +343,7 @@ impl Detector {
                 child,
                 new_stack,
             } => self.fork_to(task_id(parent), task_id(child), new_stack),
-            Op::Exec { task, profile } => self.exec(task_id(task), profile_id(profile)),
+            Op::Exec { task, profile } => self.exec_at(task_id(task), profile_id(profile)),
             Op::Exit { task } => self.exit(task_id(task)),
         }
         Verdict::default()
@@ -375,6 +381,7 @@ impl Detector {
         TaskId(self.tasks.len() - 1)
     }
 
+    /// Grows with the number: only for those of steps, which are small.
     fn place(&mut self, task: TaskId) -> &mut Option<Box<Thread>> {
         if task.0 >= self.tasks.len() {
             self.tasks.resize_with(task.0 + 1, || None);

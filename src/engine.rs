@@ -18,12 +18,14 @@ use rustix::fs::{Mode, OFlags};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::loader::{GracePeriod, Maps, Program, TaskList};
+use crate::maps::Maps;
 use crate::profile::Profile;
 use crate::response::Responses;
 use crate::skel::types;
 use crate::snapshot::{self, Entry};
+use crate::sys::{GracePeriod, Program, TaskList};
 use crate::tasks;
+use crate::tenant::{FileFacts, Stamp, Tenant};
 
 pub(crate) use absorb::{Change, Full, Place};
 pub(crate) use stage::Stage;
@@ -32,30 +34,6 @@ pub(crate) use stage::Stage;
 /// ten microseconds, so the tries end long after any of them.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(1);
-
-/// Which tenant of which slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Tenant {
-    pub slot: u32,
-    pub generation: u32,
-}
-
-/// What the kernel says of an open file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileFacts {
-    /// Without script or partition.
-    pub key: Key,
-    pub stamp: Stamp,
-}
-
-/// What a rewritten file is told by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// Nanoseconds.
-    pub ctime: u64,
-    /// Bytes.
-    pub size: u64,
-}
 
 /// The parts of a loaded object that commands and lists need.
 #[derive(Debug)]

@@ -543,4 +543,12 @@ impl Event {
             _ => None,
         }
     }
+
+    /// Returns what was done about anomalies, if it is that.
+    pub fn response(&self) -> Option<&Response> {
+        match self {
+            Self::Response(response) => Some(response),
+            _ => None,
+        }
+    }
 }

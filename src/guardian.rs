@@ -27,9 +27,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::clock::{start_ticks, ticks};
 use crate::error::{Error, Result};
 use crate::maps::{Mapped, RingEnds, SharedWords};
-use crate::monitor::late::{start_ticks, ticks};
 use crate::skel::types::{ebph_hold, ebph_profile};
 use hold::{ENDING, FREE, HELD, Way, with_kind};
 use view::{View, Word};

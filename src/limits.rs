@@ -24,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// # Ok::<(), ebph::Error>(())
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a profile stays frozen before it becomes normal, on the boot-time clock; 7 days.
     pub normal_wait: Duration,

@@ -1,11 +1,7 @@
 //! Loading, attaching, and calling into the kernel: the one place that holds libbpf objects.
 #![allow(unsafe_code)]
 
-mod grace;
 mod hooks;
-mod measure;
-pub(crate) mod probe;
-mod program;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,19 +12,15 @@ use std::sync::atomic::AtomicU64;
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
 
-pub(crate) use self::grace::{GracePeriod, try_map};
-pub(crate) use self::hooks::{Hooks, is_deny};
-pub(crate) use self::measure::enable_stats;
-pub(crate) use self::program::{Program, ProgramInfo};
-use self::program::{info, memlock, own};
+pub(crate) use self::hooks::Hooks;
 use crate::engine::{Engine, Stage};
 use crate::error::{Error, Result};
 use crate::kernel::UringTracepoint;
-use crate::maps::{Mapped, RingUse};
+use crate::maps::{Mapped, Maps};
 use crate::plan::{self, Hook, Plan};
 use crate::preflight::{self, ENTRY_TRACEPOINT, Essentials};
 use crate::skel::{EbphSkel, EbphSkelBuilder, types};
-use crate::tracepoint;
+use crate::sys::{GracePeriod, Program, TaskList, as_io, info, memlock, own, tracepoint};
 
 /// How large the maps are, and what is fixed while the hooks run.
 #[derive(Debug, Clone)]
@@ -39,36 +31,6 @@ pub(crate) struct Sizes {
     pub ring_bytes: u32,
     /// Steps of one replay; none outside it.
     pub replay_steps: u32,
-}
-
-/// The maps that user space reads.
-#[derive(Debug)]
-pub(crate) struct Maps {
-    pub profiles: Mapped<types::ebph_profile>,
-    pub names: Mapped<types::ebph_names>,
-    pub rows: Mapped<types::ebph_row>,
-    pub counters: Mapped<types::ebph_counters>,
-    pub globals: Mapped<types::ebph_globals>,
-    pub ring: RingUse,
-}
-
-impl Maps {
-    fn new(skel: &EbphSkel<'_>) -> io::Result<Self> {
-        let maps = &skel.maps;
-        Ok(Self {
-            profiles: Mapped::new(maps.profiles.as_fd(), maps.profiles.max_entries(), false)?,
-            names: Mapped::new(maps.names.as_fd(), maps.names.max_entries(), false)?,
-            rows: Mapped::new(maps.rows.as_fd(), maps.rows.max_entries(), false)?,
-            counters: Mapped::new(maps.counters.as_fd(), maps.counters.max_entries(), false)?,
-            globals: Mapped::new(maps.bss.as_fd(), 1, false)?,
-            ring: RingUse::new(maps.events.as_fd())?,
-        })
-    }
-
-    /// Returns the object's global variable.
-    pub(crate) fn globals(&self) -> types::ebph_globals {
-        self.globals.get(0).unwrap_or_default()
-    }
 }
 
 /// Everything of a monitor that lives in the kernel. Dropping it detaches.
@@ -96,23 +58,6 @@ pub(crate) struct MapSize {
     pub bytes: u64,
 }
 
-/// The list of threads, as a file of records.
-#[derive(Debug)]
-pub(crate) struct TaskList(Link);
-
-impl TaskList {
-    /// Walks over all threads of the machine, and returns what the program wrote.
-    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
-        use std::io::Read as _;
-
-        let mut bytes = Vec::new();
-        libbpf_rs::Iter::new(&self.0)
-            .map_err(as_io)?
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-}
-
 /// The events, as the worker thread takes them.
 pub(crate) struct Events {
     ring: RingBuffer<'static>,
@@ -133,17 +78,6 @@ impl Events {
         self.ring.consume_raw_n(limit);
         self.records.try_iter().collect()
     }
-}
-
-fn as_io(error: libbpf_rs::Error) -> io::Error {
-    let kind = match error.kind() {
-        libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
-        libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
-        libbpf_rs::ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
-        libbpf_rs::ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, format!("{error:#}"))
 }
 
 fn load_error(object: &str) -> impl FnOnce(libbpf_rs::Error) -> Error {
@@ -243,9 +177,9 @@ pub(crate) fn start<T>(
         let name = program.name().to_string_lossy().into_owned();
         let wanted = match name.as_str() {
             "ebph_replay" => false,
-            name if is_entry(name) => name == plan.entry,
-            name if is_uring(name) => plan.uring == Some(name),
-            name if is_deny(name) => plan.deny.as_deref() == Ok(name),
+            name if plan::is_entry(name) => name == plan.entry,
+            name if plan::is_uring(name) => plan.uring == Some(name),
+            name if plan::is_deny(name) => plan.deny.as_deref() == Ok(name),
             _ => true,
         };
         program.set_autoload(wanted);
@@ -263,7 +197,7 @@ pub(crate) fn start<T>(
     let engine = Arc::new(Engine {
         maps: Arc::new(Maps::new(&skel).map_err(mapping)?),
         command: own("ebph_command", &progs.ebph_command)?,
-        tasks: TaskList(tasks),
+        tasks: TaskList::new(tasks),
         grace: GracePeriod::new(skel.maps.grace.as_fd()).map_err(Error::io("making a map"))?,
         stage: stage(&skel).map_err(mapping)?,
     });
@@ -286,7 +220,7 @@ pub(crate) fn start<T>(
             .ebph_adopt
             .attach()
             .map_err(attach_error("ebph_adopt"))?;
-        adopt_tree(&TaskList(adopt), &engine.maps, plan.root_pid)?;
+        adopt_tree(&TaskList::new(adopt), &engine.maps, plan.root_pid)?;
     }
     let entry = match plan.entry {
         plan::SYSTEM => &progs.ebph_sys_enter_system,
@@ -327,16 +261,6 @@ fn stage(skel: &EbphSkel<'_>) -> io::Result<Stage> {
         Mapped::new(maps.stage.as_fd(), maps.stage.max_entries(), true)?,
         Mapped::new(maps.stage_rows.as_fd(), maps.stage_rows.max_entries(), true)?,
     ))
-}
-
-/// Whether a program of this name stands at the entry of system calls.
-pub(crate) fn is_entry(name: &str) -> bool {
-    name.starts_with("ebph_sys_enter_")
-}
-
-/// Whether a program of this name stands at the submission of io_uring requests.
-fn is_uring(name: &str) -> bool {
-    name == plan::URING || name == plan::URING_SQE
 }
 
 /// What was attached so far; dropping it detaches.
@@ -470,8 +394,8 @@ pub fn verified_instructions() -> Result<Vec<(String, u32)>> {
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy().into_owned();
         let name = name.as_str();
-        let elsewhere = (is_deny(name) && deny.as_deref() != Ok(name))
-            || (is_uring(name) && uring != Some(name));
+        let elsewhere = (plan::is_deny(name) && deny.as_deref() != Ok(name))
+            || (plan::is_uring(name) && uring != Some(name));
         program.set_autoload(!elsewhere);
     }
     let skel = open.load().map_err(load_error("the BPF object"))?;

@@ -3,14 +3,15 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use libbpf_rs::MapCore as _;
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::param::page_size;
 
-use crate::skel::Wire;
+use crate::skel::{EbphSkel, Wire, types};
 
 /// An mmap-able array map of `T`.
 ///
@@ -218,3 +219,32 @@ unsafe impl Send for RingUse {}
 unsafe impl<T> Sync for Mapped<T> {}
 // SAFETY: nothing in it belongs to a thread.
 unsafe impl<T> Send for Mapped<T> {}
+/// The maps that user space reads.
+#[derive(Debug)]
+pub(crate) struct Maps {
+    pub profiles: Mapped<types::ebph_profile>,
+    pub names: Mapped<types::ebph_names>,
+    pub rows: Mapped<types::ebph_row>,
+    pub counters: Mapped<types::ebph_counters>,
+    pub globals: Mapped<types::ebph_globals>,
+    pub ring: RingUse,
+}
+
+impl Maps {
+    pub(crate) fn new(skel: &EbphSkel<'_>) -> io::Result<Self> {
+        let maps = &skel.maps;
+        Ok(Self {
+            profiles: Mapped::new(maps.profiles.as_fd(), maps.profiles.max_entries(), false)?,
+            names: Mapped::new(maps.names.as_fd(), maps.names.max_entries(), false)?,
+            rows: Mapped::new(maps.rows.as_fd(), maps.rows.max_entries(), false)?,
+            counters: Mapped::new(maps.counters.as_fd(), maps.counters.max_entries(), false)?,
+            globals: Mapped::new(maps.bss.as_fd(), 1, false)?,
+            ring: RingUse::new(maps.events.as_fd())?,
+        })
+    }
+
+    /// Returns the object's global variable.
+    pub(crate) fn globals(&self) -> types::ebph_globals {
+        self.globals.get(0).unwrap_or_default()
+    }
+}

@@ -3,8 +3,9 @@
 pub(crate) mod builder;
 mod counts;
 mod exempt;
+pub(crate) mod hub;
 pub(crate) mod keeper;
-pub(crate) mod late;
+mod late;
 pub(crate) mod measure;
 pub(crate) mod receiver;
 mod responder;
@@ -33,17 +34,21 @@ use crate::stats::Stats;
 use crate::store::{Stale, Store};
 use crate::tasks;
 use builder::MonitorBuilder;
+use hub::Hub;
 use keeper::{Imported, Keeper};
 use measure::Measurement;
 use receiver::{Anomalies, Events, Subscriber};
 use responder::Responder;
 use signal::Signal;
-use worker::Hub;
 
 /// A running monitor: programs are learnt and judged while it lives.
 ///
 /// Learning and judging happen in the kernel and do not depend on anyone reading events. Dropping
 /// the monitor detaches everything; so does the end of the process, however it comes.
+///
+/// To drop it takes a while, as [`stop`](Self::stop) does: profiles are saved if there is a folder for them, and
+/// handlers take what is left. A handler that waits for whoever drops the monitor, such as a full
+/// [`SyncSender`](std::sync::mpsc::SyncSender) whose receiver is in the same thread, keeps it waiting for ever.
 ///
 /// # Minimum kernel version
 ///
@@ -60,6 +65,7 @@ use worker::Hub;
 /// }
 /// # Ok::<(), ebph::Error>(())
 /// ```
+#[must_use = "nothing is watched any more once it is dropped"]
 #[derive(Debug)]
 pub struct Monitor {
     live: Live,
@@ -142,7 +148,7 @@ impl Monitor {
     /// # Errors
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
-    pub fn processes(&self) -> Result<impl Iterator<Item = Process>> {
+    pub fn processes(&self) -> Result<impl Iterator<Item = Process> + use<>> {
         Ok(tasks::processes(&self.engine().tasks()?).into_iter())
     }
 
@@ -333,10 +339,7 @@ impl Monitor {
 
     /// Returns the limits in force.
     pub fn limits(&self) -> Limits {
-        self.limits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the limits, from the next call on. A wait that has begun keeps its end.
@@ -383,7 +386,7 @@ impl Monitor {
     ///
     /// [`Error::Io`] if the kernel's threads cannot be listed.
     pub fn stats(&self) -> Result<Stats> {
-        let mut stats = counts::gather(&self.live, &self.hub, &self.keeper)?;
+        let mut stats = counts::gather(&self.live, &self.hub, self.keeper.stats())?;
         self.responder.count(&mut stats);
         Ok(stats)
     }

@@ -195,6 +195,21 @@ pub(crate) fn plan(facts: &Facts, denial: &Denial, options: &Options) -> Result<
     })
 }
 
+/// Whether a program of this name stands at the entry of system calls.
+pub(crate) fn is_entry(name: &str) -> bool {
+    name.starts_with("ebph_sys_enter_")
+}
+
+/// Whether a program of this name stands at the submission of io_uring requests.
+pub(crate) fn is_uring(name: &str) -> bool {
+    name == URING || name == URING_SQE
+}
+
+/// Whether a program of this name denies execs.
+pub(crate) fn is_deny(name: &str) -> bool {
+    name == DENY_LSM || name == DENY_FMOD_RET
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

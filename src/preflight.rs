@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::kernel::Facts;
-use crate::tracepoint;
+use crate::sys::tracepoint;
 
 pub use check::{Check, CheckId, Purpose, Status};
 pub(crate) use denial::denial;

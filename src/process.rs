@@ -19,7 +19,7 @@ pub struct Thread {
     pub anomalies: u64,
     /// Anomalous calls among the last 128 that were judged.
     pub lfc: u32,
-    /// The largest [`Thread::lfc`] so far.
+    /// The largest [`Thread::lfc`] since its locality frame was last emptied.
     pub max_lfc: u32,
     /// Signal handlers entered and not left.
     pub signal_depth: u32,
@@ -27,7 +27,7 @@ pub struct Thread {
 
 /// A watched process: its threads and the profile they run on.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Process {
     /// Its id in the caller's pid namespace.
     pub pid: u32,
@@ -40,6 +40,16 @@ pub struct Process {
     pub(crate) threads: Vec<Thread>,
     pub(crate) clock: Clock,
 }
+
+/// The clock that they were read by is nothing of theirs.
+impl PartialEq for Process {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |process: &Self| (process.pid, process.start, process.key);
+        facts(self) == facts(other) && self.comm == other.comm && self.threads == other.threads
+    }
+}
+
+impl Eq for Process {}
 
 impl Process {
     /// Returns its threads, ordered by their ids.
@@ -70,7 +80,8 @@ impl Process {
             .unwrap_or(0)
     }
 
-    /// Returns the largest locality frame count that any of its running threads ever had.
+    /// Returns the largest locality frame count that any of its running threads had since its frame was last
+    /// emptied.
     pub fn max_lfc(&self) -> u32 {
         self.threads
             .iter()

@@ -9,7 +9,6 @@ use crate::syscall::{Abi, Letter, Symbol};
 
 mod abi;
 mod diff;
-mod file;
 mod format;
 mod identity;
 mod merge;
@@ -24,7 +23,7 @@ pub use merge::MergeError;
 pub use origin::{How, Origin};
 pub use state::State;
 
-pub(crate) use file::{UNFINISHED, kind as file_kind, read as read_file};
+pub(crate) use format::MAX_BYTES;
 pub(crate) use identity::open_regular;
 pub(crate) use state::{word_is_frozen, word_is_incomplete};
 

@@ -1,7 +1,5 @@
 //! The in-kernel detector run on made-up threads: the header the live hook runs, without a hook.
 
-use std::time::Duration;
-
 use crate::detector::{Command, Did, Interrupted, Op, Step, Verdict};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -239,9 +237,4 @@ fn from_wire(wire: &types::ebph_verdict) -> Verdict {
         result: wire.result,
         anomalies: wire.anomalies,
     }
-}
-
-/// The longest wait the wire can carry.
-pub(crate) fn saturating_ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

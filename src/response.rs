@@ -49,6 +49,8 @@ pub struct Responses {
     pub kill: Option<Kill>,
     /// To whom nothing is done.
     pub exempt: Exemptions,
+    /// Whether what is set from here on is to be a dry run as well.
+    rehearsed: bool,
 }
 
 /// Each call of a thread with anomalies among its recent calls waits: twice as long for each of them.
@@ -58,7 +60,7 @@ pub struct Responses {
 /// process with `SIGSTOP`, after the call that is delayed was made and before it returns, and continuing it
 /// with `SIGCONT`, which its parent, a shell and a tracer can see. It needs `CAP_KILL`, unless it is a dry run.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delay {
     /// Half of how long a call waits after a single anomaly; 1 ms to a day.
     pub unit: Duration,
@@ -73,7 +75,7 @@ pub struct Delay {
 /// The highest count of the process, of any of its threads, and of those that it descends from, since
 /// they became the program that they are, is what counts.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecResponse {
     /// The locality frame count from which on it is answered: 1 to one more than [`Limits::tolerize_limit`],
     /// beyond which counts are emptied, and at most 128.
@@ -101,7 +103,7 @@ pub enum ExecAnswer {
 ///
 /// The call that reaches it is still made, unless it waits for something.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kill {
     /// The locality frame count from which on processes are killed: 1 to one more than
     /// [`Limits::tolerize_limit`], and at most 128.
@@ -202,21 +204,29 @@ impl Responses {
     #[must_use]
     pub fn delay(mut self, delay: impl Into<Option<Delay>>) -> Self {
         self.delay = delay.into();
-        self
+        self.rehearse()
     }
 
     /// Returns these with another [`Responses::exec`].
     #[must_use]
     pub fn exec(mut self, exec: impl Into<Option<ExecResponse>>) -> Self {
         self.exec = exec.into();
-        self
+        self.rehearse()
     }
 
     /// Returns these with another [`Responses::kill`].
     #[must_use]
     pub fn kill(mut self, kill: impl Into<Option<Kill>>) -> Self {
         self.kill = kill.into();
-        self
+        self.rehearse()
+    }
+
+    fn rehearse(self) -> Self {
+        if self.rehearsed {
+            self.dry_run(true)
+        } else {
+            self
+        }
     }
 
     /// Returns these with one more executable or script in [`Exemptions::executables`].
@@ -234,8 +244,10 @@ impl Responses {
     }
 
     /// Returns the same, all of them only to say what would have been done, or all in earnest.
+    /// What is set after `dry_run(true)` is a dry run too.
     #[must_use]
     pub fn dry_run(mut self, dry: bool) -> Self {
+        self.rehearsed = dry;
         if let Some(delay) = &mut self.delay {
             delay.dry_run = dry;
         }

@@ -53,3 +53,6 @@ wire! {
     ebph_verdict = 24;
     ebph_replay = 16;
 }
+
+// Mapped from the start of the object's variables, of which there are others.
+const _: () = assert!(std::mem::offset_of!(types::bss, globals) == 0);

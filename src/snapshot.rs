@@ -4,17 +4,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use crate::clock::Clock;
-use crate::engine::{Stamp, Tenant};
+use crate::clock::{Clock, saturating_ns};
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::loader::Maps;
-use crate::maps::Mapped;
+use crate::maps::{Mapped, Maps};
 use crate::profile::{LONGEST_WINDOW, Origin, Profile, ProfileParts, Row, State};
-use crate::replay::saturating_ns;
 use crate::response::{ExecAnswer, Responses};
 use crate::skel::types;
 use crate::syscall::Symbol;
+use crate::tenant::{Stamp, Tenant};
 
 const LIVE: u64 = types::ebph_state::EBPH_LIVE.0 as u64;
 const BUSY: u64 = types::ebph_state::EBPH_BUSY.0 as u64;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::profile::{FormatError, Profile};
 
+mod file;
 mod folder;
 mod load;
 mod name;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::engine::Tenant;
 use crate::process::{Process, Thread};
 use crate::skel::types;
 use crate::snapshot;
+use crate::tenant::Tenant;
 
 type Record = types::ebph_task_record;
 

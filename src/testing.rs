@@ -69,8 +69,9 @@ use std::thread::JoinHandle;
 
 use crate::error::Result;
 use crate::event::{Event, EventHandler, EventKind, EventMask, Host, samples};
+use crate::monitor::hub::Hub;
 use crate::monitor::receiver::{Anomalies, Events, Subscriber};
-use crate::monitor::worker::{self, Hub};
+use crate::monitor::worker;
 use crate::stats::EventStats;
 
 pub use program::Program;

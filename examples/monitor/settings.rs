@@ -91,7 +91,7 @@ impl Settings {
             report_rate,
             thread_report_rate,
             ..
-        } = limits.clone();
+        } = limits;
         limits
             .normal_wait(self.normal_wait.map_or(normal_wait, |wait| wait.0))
             .anomaly_limit(self.anomaly_limit.unwrap_or(anomaly_limit))

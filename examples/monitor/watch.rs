@@ -97,7 +97,7 @@ fn monitor(
     };
     let mut builder = Monitor::builder()
         .scope(scope)
-        .limits(watch.limits.clone())
+        .limits(watch.limits)
         .max_profiles(watch.max_profiles)
         .redact_args(watch.redact_args)
         .events(watch.events)

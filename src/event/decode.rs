@@ -285,7 +285,7 @@ fn context(from: &mut Cursor<'_>, head: &Header, clock: &Clock, lost_seen: u64) 
 
 fn actor(actor: &wire::Actor<'_>) -> Actor {
     let visible = |pid| (pid != 0).then_some(pid);
-    let (comm, comm_lossy) = comm(actor.comm);
+    let (comm, comm_lossy) = wire::comm(actor.comm);
     Actor {
         pid: visible(actor.pid),
         tid: visible(actor.tid),
@@ -299,14 +299,6 @@ fn actor(actor: &wire::Actor<'_>) -> Actor {
         egid: actor.egid,
         cgroup_id: actor.cgroup_id,
     }
-}
-
-/// A thread's name, and whether something in it was replaced.
-pub(super) fn comm(bytes: &[u8]) -> (String, bool) {
-    let comm = String::from_utf8_lossy(until_nul(bytes));
-    // Owned only when something had to be.
-    let lossy = matches!(comm, std::borrow::Cow::Owned(_));
-    (comm.into_owned(), lossy)
 }
 
 fn profile(view: &View, names: &Names<'_>, now: u64) -> ProfileView {
@@ -347,10 +339,6 @@ fn profile(view: &View, names: &Names<'_>, now: u64) -> ProfileView {
 }
 
 fn path(bytes: &[u8]) -> Option<PathBuf> {
-    let bytes = until_nul(bytes);
+    let bytes = wire::until_nul(bytes);
     (!bytes.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(bytes)))
-}
-
-fn until_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }

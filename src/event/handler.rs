@@ -36,6 +36,12 @@ impl<F: FnMut(&Event) + Send + 'static> EventHandler for F {
     }
 }
 
+impl EventHandler for Box<dyn EventHandler> {
+    fn handle(&mut self, event: &Event) {
+        (**self).handle(event);
+    }
+}
+
 impl EventHandler for crossbeam_channel::Sender<Event> {
     fn handle(&mut self, event: &Event) {
         // SANITY: fails only when nobody can receive any more, which is the receiver's choice.

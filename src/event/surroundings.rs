@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use super::circumstances::{Ancestor, Capabilities, Circumstances, Fact, Namespaces};
 use super::container::Container;
-use super::decode::comm;
-use super::wire::{self, Cursor, Surroundings};
+use super::wire::{self, Cursor, Surroundings, comm};
 
 /// Reads them, and what was to be executed, if that is told; `None` if the bytes are not what their own
 /// lengths say.

@@ -301,6 +301,19 @@ impl<'a> Surroundings<'a> {
     }
 }
 
+/// A thread's name, and whether something in it was replaced.
+pub(super) fn comm(bytes: &[u8]) -> (String, bool) {
+    let comm = String::from_utf8_lossy(until_nul(bytes));
+    // Owned only when something had to be.
+    let lossy = matches!(comm, std::borrow::Cow::Owned(_));
+    (comm.into_owned(), lossy)
+}
+
+/// Text up to its end, or all of it.
+pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

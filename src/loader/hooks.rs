@@ -6,16 +6,11 @@ use std::sync::Arc;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
-use super::program::{Program, own};
 use crate::error::{Error, Result};
 use crate::guardian;
 use crate::plan::{self, Plan};
 use crate::skel::{EbphSkel, types};
-
-/// Whether a program of this name denies execs.
-pub(crate) fn is_deny(name: &str) -> bool {
-    name == plan::DENY_LSM || name == plan::DENY_FMOD_RET
-}
+use crate::sys::{Program, own};
 
 /// The programs and maps of responses.
 #[derive(Debug)]

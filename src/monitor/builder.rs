@@ -12,13 +12,14 @@ use crate::kernel;
 use crate::limits::Limits;
 use crate::loader::{self, Sizes};
 use crate::monitor::Monitor;
+use crate::monitor::hub::Hub;
 use crate::monitor::keeper::{self, Keeper};
 use crate::monitor::late::Late;
 use crate::monitor::receiver::Subscriber;
 use crate::monitor::responder::Responder;
 use crate::monitor::signal::Signal;
 use crate::monitor::surprises::Surprises;
-use crate::monitor::worker::{self, Hub, Worker};
+use crate::monitor::worker::{self, Worker};
 use crate::plan::{self, EntryHook, Hook, Options, Partition, ScopeKind};
 use crate::preflight::{self, Essentials};
 use crate::response::Responses;
@@ -59,6 +60,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(300);
 ///     .start()?;
 /// # Ok::<(), ebph::Error>(())
 /// ```
+#[must_use = "nothing is watched before `start`"]
 pub struct MonitorBuilder {
     scope: Scope,
     limits: Limits,
@@ -113,35 +115,30 @@ impl Default for MonitorBuilder {
 
 impl MonitorBuilder {
     /// Sets who is watched; [`Scope::System`] by default.
-    #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
     /// Sets all limits at once; see [`Limits`] for what they are and their defaults.
-    #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
     /// Sets how long a frozen profile waits before it becomes normal; 7 days by default.
-    #[must_use]
     pub fn normal_wait(mut self, wait: Duration) -> Self {
         self.limits.normal_wait = wait;
         self
     }
 
     /// Sets after how many anomalies a profile stops being normal; 30 by default.
-    #[must_use]
     pub fn anomaly_limit(mut self, limit: u64) -> Self {
         self.limits.anomaly_limit = limit;
         self
     }
 
     /// Sets the locality frame count above which what a profile has learnt is wiped; 12 by default.
-    #[must_use]
     pub fn tolerize_limit(mut self, limit: u64) -> Self {
         self.limits.tolerize_limit = limit;
         self
@@ -149,14 +146,12 @@ impl MonitorBuilder {
 
     /// Sets how many repeated anomalies a second a profile reports; 10 by default. The first of a
     /// kind is always reported.
-    #[must_use]
     pub fn report_rate(mut self, reports: u64) -> Self {
         self.limits.report_rate = reports;
         self
     }
 
     /// Sets how many repeated anomalies a second a thread reports; 5 by default.
-    #[must_use]
     pub fn thread_report_rate(mut self, reports: u64) -> Self {
         self.limits.thread_report_rate = reports;
         self
@@ -164,7 +159,6 @@ impl MonitorBuilder {
 
     /// Sets whether the arguments of programs are left out of what is reported: the kernel's part
     /// does not even read them. They may hold passwords. Off by default.
-    #[must_use]
     pub fn redact_args(mut self, redact: bool) -> Self {
         self.redact_args = redact;
         self
@@ -176,35 +170,30 @@ impl MonitorBuilder {
     ///
     /// To a profile that was learnt without them they are anomalies, so mind what is in a
     /// [`profile_dir`](Self::profile_dir) before it is switched on again.
-    #[must_use]
     pub fn io_uring(mut self, on: bool) -> Self {
         self.io_uring = on;
         self
     }
 
     /// Sets what profiles are divided by, besides the executable.
-    #[must_use]
     pub fn partition(mut self, partition: Partition) -> Self {
         self.partition = partition;
         self
     }
 
     /// Sets whether a script has a profile of its own (the default) or its interpreter's.
-    #[must_use]
     pub fn scripts(mut self, apart: bool) -> Self {
         self.scripts = apart;
         self
     }
 
     /// Sets which program stands at the entry of system calls; what suits the kernel by default.
-    #[must_use]
     pub fn hook(mut self, hook: EntryHook) -> Self {
         self.hook = hook;
         self
     }
 
     /// Sets for how many profiles there is room, at 3.5 KB each; 2048 by default.
-    #[must_use]
     pub fn max_profiles(mut self, profiles: u32) -> Self {
         self.max_profiles = profiles;
         self
@@ -212,7 +201,6 @@ impl MonitorBuilder {
 
     /// Sets how many rows all profiles share, at 512 bytes each; 32,768 by default. A profile
     /// takes one for each different system call of its program.
-    #[must_use]
     pub fn max_rows(mut self, rows: u32) -> Self {
         self.max_rows = rows;
         self
@@ -220,7 +208,6 @@ impl MonitorBuilder {
 
     /// Sets the size of the buffer between kernel and monitor, a power of two; 4 MiB by default,
     /// which holds about 5,500 events, or 2,500 alerts with what surrounds them.
-    #[must_use]
     pub fn ring_bytes(mut self, bytes: u32) -> Self {
         self.ring_bytes = bytes;
         self
@@ -228,7 +215,6 @@ impl MonitorBuilder {
 
     /// Sets how many events wait for each receiver and handler; 8192 by default. One that is told
     /// of losses has room for at least 3: the words of what was lost, and an event after them.
-    #[must_use]
     pub fn channel_capacity(mut self, events: usize) -> Self {
         self.channel_capacity = events;
         self
@@ -237,14 +223,12 @@ impl MonitorBuilder {
     /// Sets which events there are; the kernel does not even make the others. All but
     /// [`NewSequence`](crate::Event::NewSequence) by default. Receivers are told of losses and
     /// warnings whatever is set here; handlers are not.
-    #[must_use]
     pub fn events(mut self, events: EventMask) -> Self {
         self.events = events;
         self
     }
 
     /// Adds a handler, which has a thread of its own and sees every event from the start on.
-    #[must_use]
     pub fn handler(mut self, handler: impl EventHandler) -> Self {
         self.handlers.push((None, Box::new(handler)));
         self
@@ -252,7 +236,6 @@ impl MonitorBuilder {
 
     /// Adds a handler as [`handler`](Self::handler) does, under a name by which
     /// [`Stats::receivers`](crate::Stats::receivers) lists it.
-    #[must_use]
     pub fn named_handler(mut self, name: impl Into<String>, handler: impl EventHandler) -> Self {
         self.handlers.push((Some(name.into()), Box::new(handler)));
         self
@@ -260,7 +243,6 @@ impl MonitorBuilder {
 
     /// Sets what is done about anomalies, besides telling of them; nothing by default. It can be changed
     /// while the monitor runs: [`Monitor::set_responses`].
-    #[must_use]
     pub fn responses(mut self, responses: Responses) -> Self {
         self.responses = responses;
         self
@@ -280,7 +262,6 @@ impl MonitorBuilder {
     ///
     /// Without a folder nothing outlives the monitor, and a program for which there is no room is
     /// not profiled.
-    #[must_use]
     pub fn profile_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.profile_dir = Some(dir.into());
         self
@@ -288,7 +269,6 @@ impl MonitorBuilder {
 
     /// Sets how often profiles that changed are saved; 5 minutes by default. Without
     /// [`profile_dir`](Self::profile_dir) it means nothing.
-    #[must_use]
     pub fn save_interval(mut self, interval: Duration) -> Self {
         self.save_interval = interval;
         self

@@ -3,14 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
-use crate::loader::{Live, MapSize, Maps, Program, ProgramInfo, is_entry};
-use crate::monitor::keeper::Keeper;
+use crate::loader::{Live, MapSize};
+use crate::maps::Maps;
+use crate::monitor::hub::Hub;
 use crate::monitor::measure::Measurement;
-use crate::monitor::worker::Hub;
+use crate::plan::is_entry;
 use crate::profile::State;
 use crate::skel::types;
 use crate::snapshot;
-use crate::stats::{MapStats, MemoryStats, ProgramStats, Stats};
+use crate::stats::{MapStats, MemoryStats, ProgramStats, Stats, StoreStats};
+use crate::sys::{Program, ProgramInfo};
 use crate::tasks;
 
 /// Adds up what programs counted, over all CPUs.
@@ -39,7 +41,7 @@ pub(crate) fn missed(programs: &[Program]) -> (u64, u64) {
 }
 
 /// Everything there is to know, with what the threads that are watched have not yet counted.
-pub(crate) fn gather(live: &Live, hub: &Hub, keeper: &Keeper) -> Result<Stats> {
+pub(crate) fn gather(live: &Live, hub: &Hub, store: StoreStats) -> Result<Stats> {
     let maps = &live.engine.maps;
     let mut stats = sum(maps);
     // Only now: what a thread hands in between is counted by neither, never by both. It may have
@@ -67,7 +69,7 @@ pub(crate) fn gather(live: &Live, hub: &Hub, keeper: &Keeper) -> Result<Stats> {
     stats.rows.capacity = u64::from(maps.rows.len()) - 1;
     stats.rows.bytes = maps.rows.bytes() / u64::from(maps.rows.len());
     stats.receivers = hub.count(&mut stats.events);
-    stats.store = keeper.stats();
+    stats.store = store;
     let threads = threads.len() as u64;
     let map = |size: &MapSize| MapStats {
         name: size.name.clone(),

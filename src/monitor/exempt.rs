@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::clock::start_ticks;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::monitor::late::start_ticks;
 use crate::response::Exemptions;
 use crate::skel::types;
 

@@ -18,17 +18,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Engine, Tenant};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::event::WarningKind;
 use crate::monitor::counts;
-use crate::monitor::worker::Hub;
+use crate::monitor::hub::Hub;
 use crate::plan::Partition;
 use crate::skel::types;
 use crate::snapshot::{self, Entry};
 use crate::stats::StoreStats;
 use crate::store::{Claim, Store};
 use crate::tasks;
+use crate::tenant::Tenant;
 
 use files::Files;
 use known::{Known, Retry};

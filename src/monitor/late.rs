@@ -19,8 +19,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
-use rustix::param::clock_ticks_per_second;
 
+use crate::clock::{start_ticks, ticks};
 use crate::event::{Actor, Circumstances, Container, Event, Fact, arguments};
 
 /// As many bytes of arguments as the kernel's part keeps.
@@ -207,21 +207,6 @@ fn container_in(cgroups: &[u8]) -> Option<Container> {
     })
 }
 
-/// The start that `/proc/PID/stat` tells. A name in parentheses comes before it, which may hold
-/// anything, parentheses too.
-pub(crate) fn start_ticks(stat: &[u8]) -> Option<u64> {
-    let after = stat.iter().rposition(|byte| *byte == b')')? + 1;
-    let fields = std::str::from_utf8(stat.get(after..)?).ok()?;
-    // The 22nd field; the first after the name is the third.
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-/// As the kernel rounds it for /proc.
-pub(crate) fn ticks(start: Duration) -> Option<u64> {
-    let tick = 1_000_000_000 / u128::from(clock_ticks_per_second()).max(1);
-    u64::try_from(start.as_nanos() / tick).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +230,7 @@ mod tests {
     /// This process, as an event would name it.
     fn own() -> Actor {
         let stat = std::fs::read("/proc/self/stat").unwrap();
-        let tick = 1_000_000_000 / clock_ticks_per_second();
+        let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second();
         Actor {
             pid: Some(std::process::id()),
             start: Duration::from_nanos(start_ticks(&stat).unwrap() * tick + tick / 2),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
-use crate::loader;
+use crate::sys;
 
 /// Measurements of this process under way: the kernel has one such setting for all programs.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
@@ -20,7 +20,7 @@ pub struct Measurement {
 
 impl Measurement {
     pub(crate) fn start() -> Result<Self> {
-        let statistics = loader::enable_stats().map_err(|error| match error.kind() {
+        let statistics = sys::enable_stats().map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied => Error::NotPrivileged {
                 missing: vec!["CAP_SYS_ADMIN"],
             },

@@ -148,6 +148,7 @@ impl Item for Anomaly {
 ///     }
 /// }
 /// ```
+#[must_use = "what is not received is lost"]
 #[derive(Debug)]
 pub struct Receiver<T> {
     queue: channel::Receiver<T>,
@@ -159,7 +160,6 @@ pub struct Receiver<T> {
 impl<T> Receiver<T> {
     /// Gives it a name, by which [`Stats::receivers`](crate::Stats::receivers) lists it; the first
     /// one stays.
-    #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         // SANITY: a name that is there already stays, as said.
         let _first_stays = self.tally.name.set(name.into());
@@ -241,6 +241,15 @@ impl<T> Receiver<T> {
     /// Returns how many events this receiver has lost because its queue was full.
     pub fn lost(&self) -> u64 {
         self.tally.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Box<dyn Iterator<Item = T> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
     }
 }
 

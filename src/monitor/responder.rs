@@ -9,10 +9,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::guardian::{self, Guardian};
 use crate::limits::Limits;
-use crate::loader::{Hooks, Program};
+use crate::loader::Hooks;
 use crate::monitor::exempt::Known;
 use crate::response::{ExecAnswer, ExecResponse, Responses};
 use crate::stats::Stats;
+use crate::sys::Program;
 
 /// Holds whatever responses need, as long as they do.
 #[derive(Debug)]

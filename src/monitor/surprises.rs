@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::event::WarningKind;
-use crate::loader::{Maps, Program};
+use crate::maps::Maps;
 use crate::monitor::counts;
-use crate::monitor::worker::Hub;
+use crate::monitor::hub::Hub;
 use crate::stats::Stats;
+use crate::sys::Program;
 
 /// What to watch, and how far it had got.
 #[derive(Debug)]

@@ -3,17 +3,12 @@
 use libbpf_rs::btf::{Btf, types as btf};
 
 use super::attempt::Attempt;
-use super::facts::{Essentials, security_modules};
-use crate::loader::probe::{self, Kind};
+use super::facts::{DIRECT_CALLS, Essentials, NO_DIRECT_CALLS, security_modules};
 use crate::plan::Denial;
+use crate::sys::probe::{self, Kind};
 
 const LSM: &str = "bpf_lsm_bprm_check_security";
 const FMOD_RET: &str = "security_bprm_check";
-/// What programs of both kinds are attached by; without it they load all the same.
-pub(super) const DIRECT_CALLS: &str = "register_ftrace_direct";
-pub(super) const NO_DIRECT_CALLS: &str =
-    "this kernel cannot call BPF programs from its functions (no register_ftrace_direct)";
-
 /// Tries both ways; nothing is attached.
 pub(crate) fn denial(essentials: &Essentials) -> Denial {
     if essentials.map != Attempt::Worked || !essentials.missing_capabilities().is_empty() {

@@ -11,10 +11,14 @@ use rustix::thread::CapabilitySet;
 
 use super::ENTRY_TRACEPOINT;
 use super::attempt::Attempt;
-use super::denial::DIRECT_CALLS;
 use crate::kernel::{self, Facts};
-use crate::loader::probe::{self, Kind};
-use crate::{loader, tracepoint};
+use crate::sys::probe::{self, Kind};
+use crate::sys::{self, tracepoint};
+
+/// What programs of both kinds are attached by; without it they load all the same.
+pub(super) const DIRECT_CALLS: &str = "register_ftrace_direct";
+pub(super) const NO_DIRECT_CALLS: &str =
+    "this kernel cannot call BPF programs from its functions (no register_ftrace_direct)";
 
 /// The kernel's description of its own types.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -92,7 +96,7 @@ impl Essentials {
             own_user_namespace: own_user_namespace(),
             filtered: filtered(),
             lockdown: kernel::lockdown(),
-            map: Attempt::of(loader::try_map()),
+            map: Attempt::of(sys::try_map()),
         }
     }
 

@@ -6,8 +6,8 @@ use super::attempt::Attempt;
 use super::check::{Check, CheckId, Status};
 use super::facts::{Essentials, Found};
 use crate::error::{Error, Result};
-use crate::loader::probe::Kind;
 use crate::plan;
+use crate::sys::probe::Kind;
 
 /// What no monitor can do without, as far as a start asks beforehand.
 pub(super) fn require(found: &Essentials) -> Result<()> {

@@ -6,11 +6,10 @@ use rustix::thread::CapabilitySet;
 
 use super::attempt::Attempt;
 use super::check::{Check, CheckId, Status};
-use super::denial::{DIRECT_CALLS, NO_DIRECT_CALLS};
-use super::facts::Found;
+use super::facts::{DIRECT_CALLS, Found, NO_DIRECT_CALLS};
 use super::needs::REFUSED;
 use super::{ENTRY_TRACEPOINT, present};
-use crate::loader::probe::Kind;
+use crate::sys::probe::Kind;
 
 /// One line for each of them.
 pub(super) fn checks(found: &Found) -> Vec<Check> {

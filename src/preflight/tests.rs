@@ -10,7 +10,7 @@ use super::facts::{Essentials, Found};
 use super::{CheckId, Preflight, Purpose, Status};
 use crate::error::Error;
 use crate::kernel::{Facts, UringTracepoint};
-use crate::loader::probe::Kind;
+use crate::sys::probe::Kind;
 
 const EPERM: Attempt = Attempt::Failed(libc::EPERM);
 

@@ -33,7 +33,7 @@ const SCHEMA: &str = "ebph-profile";
 const VERSION: u64 = 1;
 /// The largest file that is read, in bytes. One with 255 calls that all follow each other, at all
 /// distances in both planes, has 4.5 million.
-pub(super) const MAX_BYTES: u64 = 8 << 20;
+pub(crate) const MAX_BYTES: u64 = 8 << 20;
 /// The name, among calls, of all those that share the last id.
 const OTHER: &str = "other";
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use crate::plan::is_entry;
 use serde::{Deserialize, Serialize};
-
-use crate::loader::is_entry;
 
 /// One program attached to the kernel.
 #[non_exhaustive]

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::folder::Folder;
-use super::{Loaded, SetAside, Stored};
+use super::{Loaded, SetAside, Stored, file};
 use crate::error::{Error, Result};
-use crate::profile::{FormatError, UNFINISHED, file_kind, read_file};
+use crate::profile::FormatError;
 
 /// Where files go that are no profiles.
 const SET_ASIDE: &str = "set-aside";
@@ -24,7 +24,7 @@ pub(super) fn load(folder: &Folder, alone: bool) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     for path in list(folder.path())? {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let (prefix, suffix) = UNFINISHED;
+        let (prefix, suffix) = file::UNFINISHED;
         if name.starts_with(prefix.as_bytes()) && name.ends_with(suffix.as_bytes()) {
             if alone {
                 // If it cannot be removed now it can be the next time.
@@ -71,11 +71,11 @@ fn read(path: &Path) -> Result<Stored, FormatError> {
     let metadata = fs::symlink_metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FormatError::NotAFile {
-            kind: file_kind(&metadata),
+            kind: file::kind(&metadata),
         });
     }
     // Not even if it became a link just now.
-    let profile = read_file(path, libc::O_NOFOLLOW)?;
+    let profile = file::read(path, libc::O_NOFOLLOW)?;
     Ok(Stored {
         path: path.to_owned(),
         saved: profile.saved_at().unwrap_or(SystemTime::UNIX_EPOCH),

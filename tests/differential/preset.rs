@@ -53,7 +53,7 @@ pub struct Setup {
 
 impl Setup {
     pub fn detector(&self) -> Detector {
-        let mut detector = Detector::new(self.limits.clone()).with_max_rows(self.rows as usize);
+        let mut detector = Detector::new(self.limits).with_max_rows(self.rows as usize);
         for number in 0..self.profiles {
             let key: Key = format!("8:1:{}:0", number + 1).parse().unwrap();
             detector.add_profile(key);

@@ -101,7 +101,7 @@ fn responses() {
         program.exec();
     };
     let deny = ExecResponse::new(2, ExecAnswer::Deny);
-    let denied = told(Responses::default().exec(deny.clone()), &execs);
+    let denied = told(Responses::default().exec(deny), &execs);
     assert_eq!(denied, [(ResponseAction::DenyExec, false)]);
     let high = ExecResponse::new(9, ExecAnswer::Deny);
     assert_eq!(told(Responses::default().exec(high), &execs), []);

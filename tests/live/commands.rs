@@ -326,9 +326,7 @@ fn limits_change_while_running() {
     let (stage, watch, key) = trained();
     watch.normalize(key).expect("the profile exists");
     let limits = watch.limits().anomaly_limit(0);
-    watch
-        .set_limits(limits.clone())
-        .expect("these limits make sense");
+    watch.set_limits(limits).expect("these limits make sense");
     assert_eq!(watch.limits(), limits);
     let absurd = Limits::default()
         .freeze_factor(0, 0)

@@ -90,7 +90,7 @@ fn stamps(pipe: &Pipe) -> Vec<i64> {
 #[test]
 fn requested_and_observed() {
     let delay = Delay::new(ms(1), ms(20));
-    let (stage, watch) = slowed(Responses::default().delay(delay.clone()));
+    let (stage, watch) = slowed(Responses::default().delay(delay));
     let events = watch.events();
     let pipe = Pipe::new();
     let output = Start::new().output(&pipe);

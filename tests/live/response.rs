@@ -80,7 +80,7 @@ fn kill() {
 fn dry_run() {
     let delay = Delay::new(Duration::from_millis(10), Duration::from_millis(70));
     let responses = Responses::default()
-        .delay(delay.clone())
+        .delay(delay)
         .exec(ExecResponse::new(
             5,
             ExecAnswer::Suspend(Duration::from_secs(5)),
@@ -354,7 +354,7 @@ fn doubling() {
     let stage = Stage::new();
     // As long as a wait may be: 26 doublings of the unit.
     let delay = Delay::new(Duration::from_millis(1), Duration::from_secs(24 * 3600));
-    let responses = Responses::default().delay(delay.clone().dry_run(true));
+    let responses = Responses::default().delay(delay.dry_run(true));
     let watch = stage.watch_with(|builder| {
         builder
             .responses(responses)

@@ -152,7 +152,7 @@ proptest! {
 #[test]
 fn state_goes_on() {
     let limits = Limits::default().normal_wait(Duration::from_secs(10));
-    let mut rig = Rig::new(limits.clone());
+    let mut rig = Rig::new(limits);
     for _ in 0..30 {
         rig.calls(&[20, 21]);
     }

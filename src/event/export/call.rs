@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::{Anomaly, Context, Event, MissedPair, Response};
+use crate::event::{Anomaly, Context, Event, MissedPair};
 use crate::syscall::{Letter, Symbol};
 
 /// A call that an alert is about.
@@ -52,14 +52,6 @@ impl Event {
             },
             _ => return None,
         })
-    }
-
-    /// What was done, if it tells of that.
-    pub(in crate::event) fn response(&self) -> Option<&Response> {
-        match self {
-            Self::Response(response) => Some(response),
-            _ => None,
-        }
     }
 }
 

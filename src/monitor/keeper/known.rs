@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::place::{Identified, Name, same_content};
 use super::{LOOK, PATIENCE};
-use crate::engine::Stamp;
 use crate::profile::{Identity, Origin};
 use crate::snapshot::Entry;
+use crate::tenant::Stamp;
 
 /// What is known of a profile in the kernel.
 #[derive(Debug, Clone)]

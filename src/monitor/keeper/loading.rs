@@ -7,7 +7,7 @@ use super::evicting::rows_of;
 use super::place::{self, Changed, Found, Name, Whom};
 use super::{Keeper, Known, State, Tallies};
 use crate::clock::Clock;
-use crate::engine::{Change, Full, Place, Tenant};
+use crate::engine::{Change, Full, Place};
 use crate::error::{Error, Result};
 use crate::event::{Capacity, Event, ProfileSetAside};
 use crate::key::Key;
@@ -16,6 +16,7 @@ use crate::profile::{Origin, Profile};
 use crate::snapshot;
 use crate::store::Stored;
 use crate::syscall::{Abi, Symbol};
+use crate::tenant::Tenant;
 
 /// What became of a profile that was imported.
 #[non_exhaustive]

@@ -6,11 +6,12 @@ use std::path::Path;
 use super::loading::native;
 use super::place::{Changed, Identified, Name};
 use super::{Keeper, Known, State, Tallies};
-use crate::engine::{Place, Tenant};
+use crate::engine::Place;
 use crate::error::Error;
 use crate::profile::{Origin, Profile};
 use crate::snapshot::{self, Entry};
 use crate::tasks;
+use crate::tenant::Tenant;
 
 /// What was learnt of a program.
 struct Past {

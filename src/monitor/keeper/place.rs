@@ -6,11 +6,12 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::engine::{Change, Engine, FileFacts, Stamp};
+use crate::engine::{Change, Engine};
 use crate::kernel;
 use crate::key::{Key, KeyPartition};
 use crate::profile::{FileIdentity, Identity, Profile, open_regular};
 use crate::snapshot::Entry;
+use crate::tenant::{FileFacts, Stamp};
 
 /// Whose profile it is, in terms that hold across reboots and updates: two profiles of one name
 /// are of two versions of one program.

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use crate::engine::Tenant;
 use crate::snapshot::Entry;
+use crate::tenant::Tenant;
 
 /// Of each pool, this part is kept free, so that a new program finds room at once.
 const RESERVE: u64 = 16;
@@ -84,8 +84,8 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Stamp;
     use crate::key::Key;
+    use crate::tenant::Stamp;
 
     fn entry(slot: u32, used: i64, rows: u32) -> Entry {
         Entry {

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::place;
 use super::{Keeper, Known, Name, State, Tallies};
-use crate::engine::Tenant;
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::profile::{How, Profile};
@@ -14,6 +13,7 @@ use crate::skel::types;
 use crate::snapshot::{self, Entry};
 use crate::store::{Stale, Store};
 use crate::tasks;
+use crate::tenant::Tenant;
 
 impl Keeper {
     /// Saves every profile that changed since it was saved; returns how many.

@@ -1,34 +1,19 @@
 //! Waiting until no program of ours runs any more.
-#![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// Makes a map of one element without a name.
-fn create_map() -> io::Result<OwnedFd> {
-    let (key, value, entries) = (4, 8, 1);
-    // SAFETY: no name and no options: null pointers that the function allows.
-    let fd = unsafe {
-        libbpf_sys::bpf_map_create(
-            libbpf_sys::BPF_MAP_TYPE_ARRAY,
-            std::ptr::null(),
-            key,
-            value,
-            entries,
-            std::ptr::null(),
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: the kernel has just given this descriptor to us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+use super::create_map;
+
+/// An array of one element.
+fn one() -> io::Result<OwnedFd> {
+    create_map(libbpf_sys::BPF_MAP_TYPE_ARRAY, 4, 8, 1)
 }
 
 /// Makes a map and gives it back: whether bpf(2) is to be had at all.
 pub(crate) fn try_map() -> io::Result<()> {
-    create_map().map(drop)
+    one().map(drop)
 }
 
 /// A way to wait until every program that runs in the kernel now has ended.
@@ -46,10 +31,10 @@ pub(crate) struct GracePeriod {
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
 impl GracePeriod {
-    pub(super) fn new(outer: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(crate) fn new(outer: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self {
             outer: outer.try_clone_to_owned()?,
-            inner: create_map()?,
+            inner: one()?,
         })
     }
 

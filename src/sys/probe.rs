@@ -1,8 +1,8 @@
 //! Harmless attempts: what the kernel answers to a request whose result is given back at once.
-#![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+
+use super::{create_map, owned};
 
 /// A kind of program that does nothing, and what it would be attached to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,33 +73,13 @@ pub(crate) fn try_program(kind: Kind, target: u32) -> io::Result<()> {
             &raw mut options,
         )
     };
-    give_back(fd)
+    owned(fd).map(drop)
 }
 
 /// Makes the smallest ring buffer, and gives it back.
 pub(crate) fn try_ring() -> io::Result<()> {
     let bytes = rustix::param::page_size() as u32;
-    // SAFETY: no name and no options: null pointers that the function allows.
-    let fd = unsafe {
-        libbpf_sys::bpf_map_create(
-            libbpf_sys::BPF_MAP_TYPE_RINGBUF,
-            std::ptr::null(),
-            0,
-            0,
-            bytes,
-            std::ptr::null(),
-        )
-    };
-    give_back(fd)
-}
-
-fn give_back(fd: i32) -> io::Result<()> {
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: the kernel has just given this descriptor to us.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    Ok(())
+    create_map(libbpf_sys::BPF_MAP_TYPE_RINGBUF, 0, 0, bytes).map(drop)
 }
 
 /// Numbers of the active security modules (`LSM_ID_...`), in their order: Linux 6.8 and later.

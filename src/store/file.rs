@@ -5,12 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::format::MAX_BYTES;
-use super::{FormatError, Profile};
 use crate::error::{Error, Result};
+use crate::profile::{FormatError, MAX_BYTES, Profile};
 
 /// How the names of files begin and end that are being written; the rest is made up.
-pub(crate) const UNFINISHED: (&str, &str) = (".ebph-", ".tmp");
+pub(super) const UNFINISHED: (&str, &str) = (".ebph-", ".tmp");
 
 impl Profile {
     /// Writes it to a file that only the owner can read, in place of what was there.
@@ -74,7 +73,7 @@ fn write(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Reads a profile without ever waiting for a file that is none; `flags` are those of open(2).
-pub(crate) fn read(path: &Path, flags: i32) -> Result<Profile, FormatError> {
+pub(super) fn read(path: &Path, flags: i32) -> Result<Profile, FormatError> {
     let unreadable = |source| FormatError::Unreadable { source };
     let file = File::options()
         .read(true)
@@ -105,7 +104,7 @@ pub(crate) fn read(path: &Path, flags: i32) -> Result<Profile, FormatError> {
 }
 
 /// What a file is that is not a regular one.
-pub(crate) fn kind(metadata: &Metadata) -> &'static str {
+pub(super) fn kind(metadata: &Metadata) -> &'static str {
     let kind = metadata.file_type();
     if kind.is_dir() {
         "directory"

@@ -1,5 +1,4 @@
 //! Opening a plain tracepoint, whether or not tracefs is mounted.
-#![allow(unsafe_code)]
 
 use std::fs;
 use std::io::{self, Read as _};

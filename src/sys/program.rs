@@ -1,10 +1,10 @@
 //! Programs in the kernel: calling them, and asking about them.
-#![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use super::owned;
 use crate::error::{Error, Result};
 use crate::skel::Wire;
 
@@ -36,14 +36,9 @@ impl Program {
 
     /// Attaches it where its own section says, which must be a type of the kernel's.
     pub(crate) fn attach(&self) -> io::Result<OwnedFd> {
+        let (name, program) = (std::ptr::null(), self.fd.as_raw_fd());
         // SAFETY: no name: what it is attached to was said when it was loaded.
-        let fd =
-            unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), self.fd.as_raw_fd()) };
-        if fd < 0 {
-            return Err(io::Error::from_raw_os_error(-fd));
-        }
-        // SAFETY: it is open, and nobody else's.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(name, program) })
     }
 
     /// Takes hold of it once more.
@@ -73,7 +68,7 @@ impl Program {
     }
 }
 
-pub(super) fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+pub(crate) fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut len = size_of_val(&info) as u32;
     // SAFETY: `info` is plain data of `len` bytes, and its pointers are null: the kernel writes
@@ -97,7 +92,7 @@ pub(super) fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
 }
 
 /// Takes hold of a program of the skeleton, which may then go.
-pub(super) fn own<'a>(name: &'static str, program: impl AsFd + 'a) -> Result<Program> {
+pub(crate) fn own<'a>(name: &'static str, program: impl AsFd + 'a) -> Result<Program> {
     Ok(Program {
         name,
         fd: program
@@ -108,7 +103,7 @@ pub(super) fn own<'a>(name: &'static str, program: impl AsFd + 'a) -> Result<Pro
 }
 
 /// The bytes that the kernel says it holds for a map or program; 0 where it does not say.
-pub(super) fn memlock(fd: BorrowedFd<'_>) -> u64 {
+pub(crate) fn memlock(fd: BorrowedFd<'_>) -> u64 {
     let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()

@@ -1,0 +1,45 @@
+//! The kernel's BPF interface beside the skeleton, a call each: programs, maps, statistics, attempts.
+#![allow(unsafe_code)]
+
+mod grace;
+pub(crate) mod probe;
+mod program;
+mod statistics;
+pub(crate) mod tracepoint;
+mod walk;
+
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+
+pub(crate) use grace::{GracePeriod, try_map};
+pub(crate) use program::{Program, ProgramInfo, info, memlock, own};
+pub(crate) use statistics::enable_stats;
+pub(crate) use walk::TaskList;
+
+/// What a call of libbpf returned: a descriptor that is ours from now on, or a negative error.
+fn owned(fd: i32) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(-fd));
+    }
+    // SAFETY: the kernel has just given this descriptor to us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes a map without a name: its kind, sizes of key and value, entries.
+fn create_map(kind: u32, key: u32, value: u32, entries: u32) -> io::Result<OwnedFd> {
+    let (name, options) = (std::ptr::null(), std::ptr::null());
+    // SAFETY: no name and no options: null pointers that the function allows.
+    owned(unsafe { libbpf_sys::bpf_map_create(kind, name, key, value, entries, options) })
+}
+
+/// An error of libbpf's, as one of the system's.
+pub(crate) fn as_io(error: libbpf_rs::Error) -> io::Error {
+    let kind = match error.kind() {
+        libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+        libbpf_rs::ErrorKind::NotFound => io::ErrorKind::NotFound,
+        libbpf_rs::ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+        libbpf_rs::ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, format!("{error:#}"))
+}
