@@ -233,7 +233,7 @@ fn unmet(op: types::ebph_op, key: Key) -> Error {
         types::ebph_op::EBPH_OP_TOLERIZE => Error::NotNormal(key),
         types::ebph_op::EBPH_OP_FREEZE => Error::AlreadyFrozen(key),
         types::ebph_op::EBPH_OP_THAW => Error::NotFrozen(key),
-        types::ebph_op::EBPH_OP_EVICT => Error::ProfileInUse { key, pid: 0 },
+        types::ebph_op::EBPH_OP_EVICT => Error::ProfileInUse { key, pid: None },
         _ => Error::NoSuchProfile(key),
     }
 }

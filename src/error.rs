@@ -11,6 +11,9 @@ use crate::profile::FormatError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why the monitor could not start, or could not do what it was asked.
+///
+/// A message is whole: what caused the error stands in it, and in the field `cause`. It is not the
+/// [`source`](std::error::Error::source) as well, so what prints chains of errors does not say it twice.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,16 +72,26 @@ pub enum Error {
         /// What it must be.
         reason: String,
     },
+    /// A step of a replay names a thread, a profile or a call that the kernel has no place for.
+    #[error("a step of {what} {value} cannot be replayed: {reason}")]
+    InvalidStep {
+        /// Which of them.
+        what: &'static str,
+        /// The one it names.
+        value: String,
+        /// What there is.
+        reason: String,
+    },
     /// There is no profile with this key.
     #[error("no profile with key {0}")]
     NoSuchProfile(Key),
     /// A profile cannot be forgotten while a process runs on it.
-    #[error("profile {key} is in use by process {pid}: end it, or reset the profile instead")]
+    #[error("profile {key} is in use by {}: end it, or reset the profile instead", user(*pid))]
     ProfileInUse {
         /// The profile's key.
         key: Key,
-        /// One process that uses it; 0 if none of them is visible in the caller's pid namespace.
-        pid: u32,
+        /// One process that uses it; `None` if none of them is visible in the caller's pid namespace.
+        pid: Option<u32>,
     },
     /// Only a frozen profile can be thawed.
     #[error("profile {0} is not frozen")]
@@ -114,28 +127,28 @@ pub enum Error {
     #[error("no room for the profile: {} are used up", .0.as_str())]
     NoRoom(Capacity),
     /// A program or map could not be loaded into the kernel.
-    #[error("cannot load {object}: {source}")]
+    #[error("cannot load {object}: {cause}")]
     Load {
         /// The name of the program or map.
         object: String,
         /// What the kernel answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A program could not be attached.
-    #[error("cannot attach {program}: {source}")]
+    #[error("cannot attach {program}: {cause}")]
     Attach {
         /// The name of the program.
         program: String,
         /// What the kernel answered.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file is no profile that can be used.
-    #[error("profile file {}: {source}", path.display())]
+    #[error("profile file {}: {cause}", path.display())]
     ProfileFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: FormatError,
+        cause: FormatError,
     },
     /// A folder for profiles is one in which others could put theirs.
     #[error("profile folder {} (mode {mode:04o}): {why}", path.display())]
@@ -148,12 +161,12 @@ pub enum Error {
         why: String,
     },
     /// An operation of the system failed.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     Io {
         /// What was being done.
         what: String,
         /// What the system answered.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -161,7 +174,14 @@ impl Error {
     /// Returns a converter for errors of the system, for use with `map_err`.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
-        move |source| Self::Io { what, source }
+        move |cause| Self::Io { what, cause }
+    }
+}
+
+fn user(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!("process {pid}"),
+        None => "a process of another pid namespace".to_owned(),
     }
 }
 
@@ -183,12 +203,5 @@ mod tests {
         assert_eq!(error.to_string(), "no profile with key 8:1:42:0");
         let error = Error::io("opening x")(io::Error::from_raw_os_error(libc::ENOENT));
         assert!(error.to_string().starts_with("opening x: No such file"));
-    }
-
-    /// Check that errors can cross threads, as embedders expect.
-    #[test]
-    fn crosses_threads() {
-        fn check<T: Send + Sync + 'static>() {}
-        check::<Error>();
     }
 }

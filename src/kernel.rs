@@ -3,11 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::btf::{Btf, types as btf};
-
 use crate::error::{Error, Result};
-
-const BTF: &str = "/sys/kernel/btf/vmlinux";
+use crate::sys::btf;
 
 /// The tracepoints that are attached to; BTF has a type for each that exists.
 const TRACEPOINTS: [(&str, &str); 6] = [
@@ -28,6 +25,11 @@ const TRACEPOINTS: [(&str, &str); 6] = [
     ("btf_trace_signal_generate", "tracepoint signal_generate"),
 ];
 
+/// Functions of which a kernel with storage for threads has one.
+const STORAGE: [&str; 2] = ["bpf_task_storage_get", "task_storage_map_alloc"];
+/// What calls tracepoints' programs where these run preemptibly.
+const PREEMPTIBLE: &str = "trace_call_bpf_faultable";
+
 /// The tracepoint at the submission of an io_uring request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UringTracepoint {
@@ -45,6 +47,14 @@ impl UringTracepoint {
         match self {
             Self::Request => "io_uring_submit_req",
             Self::Entry => "io_uring_submit_sqe",
+        }
+    }
+
+    /// What it is among the kernel's types.
+    const fn type_name(self) -> &'static str {
+        match self {
+            Self::Request => "btf_trace_io_uring_submit_req",
+            Self::Entry => "btf_trace_io_uring_submit_sqe",
         }
     }
 }
@@ -82,28 +92,22 @@ impl Facts {
             uring: None,
             release,
         };
-        if !Path::new(BTF).exists() {
-            return facts;
-        }
-        let Ok(types) = Btf::from_vmlinux() else {
+        let uring = UringTracepoint::ALL.map(UringTracepoint::type_name);
+        let tracepoints = TRACEPOINTS.map(|(name, _)| name);
+        let wanted = STORAGE.into_iter().chain([PREEMPTIBLE]);
+        let Some(types) = btf::numbers(wanted.chain(uring).chain(tracepoints)) else {
             return facts;
         };
         facts.btf = true;
         facts.missing_tracepoint = TRACEPOINTS
             .iter()
-            .find(|(name, _)| types.type_by_name::<btf::Typedef<'_>>(name).is_none())
+            .find(|(name, _)| !types.contains_key(name))
             .map(|(_, what)| *what);
-        facts.task_storage = types
-            .type_by_name::<btf::Func<'_>>("bpf_task_storage_get")
-            .or_else(|| types.type_by_name("task_storage_map_alloc"))
-            .is_some();
-        facts.preemptible_tp_btf = types
-            .type_by_name::<btf::Func<'_>>("trace_call_bpf_faultable")
-            .is_some();
-        facts.uring = UringTracepoint::ALL.into_iter().find(|tracepoint| {
-            let name = format!("btf_trace_{}", tracepoint.name());
-            types.type_by_name::<btf::Typedef<'_>>(&name).is_some()
-        });
+        facts.task_storage = STORAGE.iter().any(|name| types.contains_key(name));
+        facts.preemptible_tp_btf = types.contains_key(PREEMPTIBLE);
+        facts.uring = UringTracepoint::ALL
+            .into_iter()
+            .find(|tracepoint| types.contains_key(tracepoint.type_name()));
         facts
     }
 }

@@ -64,6 +64,18 @@
 //!
 #![doc = include_str!("../docs/losses.md")]
 #![doc = include_str!("../docs/known-problems.md")]
+//! # What a version promises
+//!
+//! Versions follow [semantic versioning](https://semver.org/spec/v2.0.0.html); before 1.0 a minor version may
+//! break what a patch version must not. That covers the public API, the fields of JSON (whose `schema` is raised
+//! if one changes its meaning or goes), the format of profile files (older ones are read by newer versions, or
+//! refused by a typed error), and the options of the example `monitor`. Texts for people, what is in the logs, and
+//! names of BPF programs and maps may change at any time. Enums and structs that may grow are `#[non_exhaustive]`.
+//! A newer compiler ([MSRV](https://doc.rust-lang.org/cargo/reference/rust-version.html)) or kernel is asked for
+//! in minor versions only. Of other crates only `serde` (traits), `serde_json` 1 (values of [`Event::to_ecs`] and
+//! [`Event::to_ocsf`]) and `crossbeam-channel` 0.5 (its sender is an [`EventHandler`]) are part of the API;
+//! libbpf is not.
+//!
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -108,7 +120,7 @@ pub use event::{
 };
 pub use key::{Key, KeyPartition, ParseKeyError};
 pub use limits::Limits;
-pub use loader::{log_libbpf, verified_instructions};
+pub use loader::verified_instructions;
 pub use monitor::Monitor;
 pub use monitor::builder::{MonitorBuilder, Scope};
 pub use monitor::keeper::Imported;
@@ -129,9 +141,34 @@ pub use stats::{
     ThreadStats,
 };
 pub use store::{Loaded, SetAside, Stale, StaleCause, Store, Stored};
+pub use sys::log_libbpf;
 pub use syscall::{Abi, Letter, ParseSymbolError, Symbol};
 
 /// What the README shows must compile.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// What embedders send to other threads, and keep there, can go there.
+#[cfg(test)]
+const _: () = {
+    const fn anywhere<T: Send + Sync + 'static>() {}
+    const fn elsewhere<T: Send + 'static>() {}
+
+    anywhere::<Monitor>();
+    anywhere::<Receiver<Event>>();
+    anywhere::<Event>();
+    anywhere::<Profile>();
+    anywhere::<Process>();
+    anywhere::<Preflight>();
+    anywhere::<Stats>();
+    anywhere::<Store>();
+    anywhere::<Responses>();
+    anywhere::<Measurement>();
+    anywhere::<Detector>();
+    anywhere::<KernelReplay>();
+    anywhere::<testing::Stub>();
+    anywhere::<Error>();
+    // Its handlers need not be `Sync`.
+    elsewhere::<MonitorBuilder>();
+};

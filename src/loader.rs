@@ -1,26 +1,31 @@
-//! Loading, attaching, and calling into the kernel: the one place that holds libbpf objects.
-#![allow(unsafe_code)]
+//! Loading and attaching: the one place that holds libbpf objects.
 
+mod attach;
+mod events;
 mod hooks;
+mod replay;
+mod verified;
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, IntoRawFd as _};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
-use libbpf_rs::{Link, MapCore as _, OpenObject, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Link, MapCore as _, OpenObject};
 
+use self::attach::{Attached, adopt_tree, attach_error};
+pub(crate) use self::events::Events;
 pub(crate) use self::hooks::Hooks;
+pub(crate) use self::replay::{Replay, replay};
+pub use self::verified::verified_instructions;
 use crate::engine::{Engine, Stage};
 use crate::error::{Error, Result};
-use crate::kernel::UringTracepoint;
-use crate::maps::{Mapped, Maps};
+use crate::maps::{Mapped, Maps, RingUse};
 use crate::plan::{self, Hook, Plan};
-use crate::preflight::{self, ENTRY_TRACEPOINT, Essentials};
 use crate::skel::{EbphSkel, EbphSkelBuilder, types};
-use crate::sys::{GracePeriod, Program, TaskList, as_io, info, memlock, own, tracepoint};
+use crate::sys::{GracePeriod, Program, TaskList, as_io, memlock, own};
 
 /// How large the maps are, and what is fixed while the hooks run.
 #[derive(Debug, Clone)]
@@ -58,43 +63,13 @@ pub(crate) struct MapSize {
     pub bytes: u64,
 }
 
-/// The events, as the worker thread takes them.
-pub(crate) struct Events {
-    ring: RingBuffer<'static>,
-    records: std::sync::mpsc::Receiver<Vec<u8>>,
-}
-
-impl Events {
-    /// Returns the file that is readable while events wait.
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor belongs to `ring`, and lives as long as it does.
-        unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) }
-    }
-
-    /// Takes up to `limit` records; fewer, or none, if no more wait.
-    pub(crate) fn take(&self, limit: usize) -> Vec<Vec<u8>> {
-        // The count it returns is of no use: what arrived is in the channel, and an error (EINTR)
-        // means that the rest comes with the next call.
-        self.ring.consume_raw_n(limit);
-        self.records.try_iter().collect()
-    }
-}
-
 fn load_error(object: &str) -> impl FnOnce(libbpf_rs::Error) -> Error {
     let object = object.to_owned();
     move |error| match as_io(error) {
         error if error.kind() == io::ErrorKind::PermissionDenied => Error::BpfDenied {
             why: format!("loading {object}: {error}"),
         },
-        source => Error::Load { object, source },
-    }
-}
-
-fn attach_error(program: &str) -> impl FnOnce(libbpf_rs::Error) -> Error {
-    let program = program.to_owned();
-    move |error| Error::Attach {
-        program,
-        source: as_io(error),
+        cause => Error::Load { object, cause },
     }
 }
 
@@ -151,7 +126,7 @@ fn rodata<'a>(open: &'a mut crate::skel::OpenEbphSkel<'_>) -> Result<&'a mut typ
         .as_deref_mut()
         .ok_or_else(|| Error::Load {
             object: "the BPF object".to_owned(),
-            source: io::Error::new(io::ErrorKind::InvalidData, "it has no constants"),
+            cause: io::Error::new(io::ErrorKind::InvalidData, "it has no constants"),
         })
 }
 
@@ -195,7 +170,7 @@ pub(crate) fn start<T>(
     let mut attached = Attached::default();
     let mapping = |source| Error::io("mapping the profiles")(source);
     let engine = Arc::new(Engine {
-        maps: Arc::new(Maps::new(&skel).map_err(mapping)?),
+        maps: Arc::new(mapped(&skel).map_err(mapping)?),
         command: own("ebph_command", &progs.ebph_command)?,
         tasks: TaskList::new(tasks),
         grace: GracePeriod::new(skel.maps.grace.as_fd()).map_err(Error::io("making a map"))?,
@@ -255,174 +230,25 @@ pub(crate) fn start<T>(
     Ok((live, events, hooks, prepared))
 }
 
+/// Maps what user space reads.
+fn mapped(skel: &EbphSkel<'_>) -> io::Result<Maps> {
+    let maps = &skel.maps;
+    Ok(Maps {
+        profiles: Mapped::new(maps.profiles.as_fd(), maps.profiles.max_entries(), false)?,
+        names: Mapped::new(maps.names.as_fd(), maps.names.max_entries(), false)?,
+        rows: Mapped::new(maps.rows.as_fd(), maps.rows.max_entries(), false)?,
+        counters: Mapped::new(maps.counters.as_fd(), maps.counters.max_entries(), false)?,
+        globals: Mapped::new(maps.bss.as_fd(), 1, false)?,
+        ring: RingUse::new(maps.events.as_fd())?,
+    })
+}
+
 fn stage(skel: &EbphSkel<'_>) -> io::Result<Stage> {
     let maps = &skel.maps;
     Ok(Stage::new(
         Mapped::new(maps.stage.as_fd(), maps.stage.max_entries(), true)?,
         Mapped::new(maps.stage_rows.as_fd(), maps.stage_rows.max_entries(), true)?,
     ))
-}
-
-/// What was attached so far; dropping it detaches.
-#[derive(Default)]
-struct Attached {
-    links: Vec<Link>,
-    programs: Vec<Program>,
-}
-
-impl Attached {
-    fn attach(&mut self, name: &'static str, program: &libbpf_rs::ProgramMut<'_>) -> Result<()> {
-        self.programs.push(own(name, program)?);
-        self.links
-            .push(program.attach().map_err(attach_error(name))?);
-        Ok(())
-    }
-
-    /// Attaches to the plain tracepoint without a need for tracefs to be mounted, which libbpf has.
-    fn attach_tracepoint(
-        &mut self,
-        name: &'static str,
-        program: &libbpf_rs::ProgramMut<'_>,
-    ) -> Result<()> {
-        self.programs.push(own(name, program)?);
-        let event = tracepoint::open(ENTRY_TRACEPOINT).map_err(|source| Error::Attach {
-            program: name.to_owned(),
-            source,
-        })?;
-        let link = program
-            .attach_perf_event(event.as_raw_fd())
-            .map_err(attach_error(name))?;
-        // The link closes it from now on.
-        let _owned_by_link = event.into_raw_fd();
-        self.links.push(link);
-        Ok(())
-    }
-}
-
-/// Marks what the tree has already. A fork may race with a walk, so walks go on until one finds
-/// nothing new; from then on the fork hook, which is attached, sees every child.
-fn adopt_tree(walk: &TaskList, maps: &Maps, root_pid: u32) -> Result<()> {
-    const WALKS: usize = 1000;
-
-    for _ in 0..WALKS {
-        let found = walk.read().map_err(Error::io("walking the process tree"))?;
-        if maps.globals().root_tgid == 0 {
-            return Err(Error::NoSuchProcess(root_pid));
-        }
-        if found.is_empty() {
-            return Ok(());
-        }
-    }
-    log::warn!("the tree of process {root_pid} grows too fast to be walked to its end");
-    Ok(())
-}
-
-/// The parts of the object that replay needs, on their own.
-#[derive(Debug)]
-pub(crate) struct Replay {
-    pub program: Program,
-    pub command: Program,
-    pub maps: Maps,
-    pub steps: Mapped<types::ebph_replay_op>,
-    pub verdicts: Mapped<types::ebph_verdict>,
-}
-
-/// Loads the replay program, and attaches nothing.
-pub(crate) fn replay(sizes: &Sizes) -> Result<Replay> {
-    let mut storage = MaybeUninit::uninit();
-    let mut open = open(&mut storage, sizes)?;
-    for mut program in open.open_object_mut().progs_mut() {
-        let wanted = program.name() == "ebph_replay" || program.name() == "ebph_command";
-        program.set_autoload(wanted);
-    }
-    let skel = open.load().map_err(load_error("the BPF object"))?;
-    let maps = &skel.maps;
-    let mapping = |source| Error::io("mapping the replay's arrays")(source);
-    Ok(Replay {
-        program: own("ebph_replay", &skel.progs.ebph_replay)?,
-        command: own("ebph_command", &skel.progs.ebph_command)?,
-        maps: Maps::new(&skel).map_err(mapping)?,
-        steps: Mapped::new(maps.replay_ops.as_fd(), sizes.replay_steps, true).map_err(mapping)?,
-        verdicts: Mapped::new(maps.replay_verdicts.as_fd(), sizes.replay_steps, false)
-            .map_err(mapping)?,
-    })
-}
-
-impl Events {
-    fn new(skel: &EbphSkel<'_>) -> Result<Self> {
-        let (sender, records) = std::sync::mpsc::channel();
-        let mut ring = RingBufferBuilder::new();
-        ring.add(&skel.maps.events, move |record: &[u8]| {
-            // To copy is all that is done here: a panic in this function would abort the process.
-            // The receiver lives beside the ring, so it cannot be gone.
-            let _gone = sender.send(record.to_vec());
-            0
-        })
-        .map_err(load_error("the ring buffer"))?;
-        let ring = ring.build().map_err(load_error("the ring buffer"))?;
-        Ok(Self { ring, records })
-    }
-}
-
-/// Loads every program that this kernel takes, attaches none, and returns how many instructions the
-/// verifier walked for each.
-///
-/// Shows whether a kernel takes them all, and what a change to them costs.
-///
-/// # Errors
-///
-/// As for [`MonitorBuilder::start`](crate::MonitorBuilder::start).
-///
-/// # Minimum kernel version
-///
-/// 6.1
-pub fn verified_instructions() -> Result<Vec<(String, u32)>> {
-    crate::preflight::Preflight::run().require()?;
-    let essentials = Essentials::gather();
-    let deny = preflight::denial(&essentials).program();
-    let uring = essentials.kernel.uring.map(UringTracepoint::program);
-    let mut storage = MaybeUninit::uninit();
-    let mut open = open(
-        &mut storage,
-        &Sizes {
-            profiles: 1,
-            rows: 1,
-            ring_bytes: rustix::param::page_size() as u32,
-            replay_steps: 1,
-        },
-    )?;
-    for mut program in open.open_object_mut().progs_mut() {
-        let name = program.name().to_string_lossy().into_owned();
-        let name = name.as_str();
-        let elsewhere = (plan::is_deny(name) && deny.as_deref() != Ok(name))
-            || (plan::is_uring(name) && uring != Some(name));
-        program.set_autoload(!elsewhere);
-    }
-    let skel = open.load().map_err(load_error("the BPF object"))?;
-    skel.object()
-        .progs()
-        .filter(|program| program.autoload())
-        .map(|program| {
-            let name = program.name().to_string_lossy().into_owned();
-            let info = info(program.as_fd()).map_err(Error::io(name.clone()))?;
-            Ok((name, info.verified_instructions))
-        })
-        .collect()
-}
-
-/// Sends what libbpf prints to the [`log`] crate instead of standard error.
-///
-/// libbpf has one such setting for the whole process, so this library does not touch it by itself.
-pub fn log_libbpf() {
-    fn print(level: libbpf_rs::PrintLevel, text: String) {
-        let level = match level {
-            libbpf_rs::PrintLevel::Warn => log::Level::Warn,
-            libbpf_rs::PrintLevel::Info => log::Level::Info,
-            libbpf_rs::PrintLevel::Debug => log::Level::Debug,
-        };
-        log::log!(target: "libbpf", level, "{}", text.trim_end());
-    }
-    libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Debug, print)));
 }
 
 #[cfg(test)]

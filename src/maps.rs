@@ -3,15 +3,14 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use libbpf_rs::MapCore as _;
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::param::page_size;
 
-use crate::skel::{EbphSkel, Wire, types};
+use crate::skel::{Wire, types};
 
 /// An mmap-able array map of `T`.
 ///
@@ -231,18 +230,6 @@ pub(crate) struct Maps {
 }
 
 impl Maps {
-    pub(crate) fn new(skel: &EbphSkel<'_>) -> io::Result<Self> {
-        let maps = &skel.maps;
-        Ok(Self {
-            profiles: Mapped::new(maps.profiles.as_fd(), maps.profiles.max_entries(), false)?,
-            names: Mapped::new(maps.names.as_fd(), maps.names.max_entries(), false)?,
-            rows: Mapped::new(maps.rows.as_fd(), maps.rows.max_entries(), false)?,
-            counters: Mapped::new(maps.counters.as_fd(), maps.counters.max_entries(), false)?,
-            globals: Mapped::new(maps.bss.as_fd(), 1, false)?,
-            ring: RingUse::new(maps.events.as_fd())?,
-        })
-    }
-
     /// Returns the object's global variable.
     pub(crate) fn globals(&self) -> types::ebph_globals {
         self.globals.get(0).unwrap_or_default()

@@ -424,7 +424,8 @@ impl Monitor {
     /// # Errors
     ///
     /// What prevented a profile from being saved, as for [`save`](Self::save); [`Error::Io`] if the
-    /// kernel's threads cannot be listed. The monitor has stopped all the same.
+    /// kernel's threads cannot be listed. The monitor has stopped all the same. Who wants the counters
+    /// although a profile cannot be saved calls `save` and [`stats`](Self::stats) before.
     pub fn stop(mut self) -> Result<Stats> {
         let saved = self.shut_down();
         let stats = self.stats();

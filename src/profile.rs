@@ -27,7 +27,9 @@ pub(crate) use format::MAX_BYTES;
 pub(crate) use identity::open_regular;
 pub(crate) use state::{word_is_frozen, word_is_incomplete};
 
-use state::{SEQUENCES_SHIFT, STATE_FROZEN, STATE_INCOMPLETE, STATE_LIVE, STATE_NORMAL};
+pub(crate) use state::{
+    SEQUENCES_SHIFT, STATE_BITS, STATE_FROZEN, STATE_INCOMPLETE, STATE_LIVE, STATE_NORMAL,
+};
 
 /// The window of a profile from a live kernel: a call and the eight before it.
 pub(crate) const LONGEST_WINDOW: u8 = 9;
@@ -69,6 +71,8 @@ pub(crate) fn distances(bits: u8) -> impl Iterator<Item = u8> + use<> {
 
 /// One row of both planes: by the previous id, low byte training, high byte test.
 pub(crate) type Row = [u16; 256];
+/// Of a row's column: what is being learnt.
+pub(crate) const ROW_TRAIN: u16 = 0x00ff;
 
 /// What a [`Profile`] is made of.
 #[derive(Clone, Debug)]

@@ -90,7 +90,7 @@ impl KernelReplay {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a thread, profile or symbol that the kernel has no place for;
+    /// [`Error::InvalidStep`] for a thread, profile or symbol that the kernel has no place for;
     /// no step was run then. [`Error::Io`] if the kernel refuses to run the program.
     pub fn run(&mut self, steps: &[Step]) -> Result<Vec<Verdict>> {
         let wire = steps
@@ -187,8 +187,8 @@ impl KernelReplay {
         if profile < self.profiles {
             return Ok(profile);
         }
-        Err(Error::InvalidSetting {
-            name: "profile",
+        Err(Error::InvalidStep {
+            what: "profile",
             value: profile.to_string(),
             reason: format!("this replay has {} profiles", self.profiles),
         })
@@ -200,16 +200,16 @@ fn check_task(task: u16) -> Result<u16> {
     if u32::from(task) < tasks {
         return Ok(task);
     }
-    Err(Error::InvalidSetting {
-        name: "task",
+    Err(Error::InvalidStep {
+        what: "thread",
         value: task.to_string(),
         reason: format!("a replay has {tasks} threads"),
     })
 }
 
 fn letter(symbol: Symbol) -> Result<u16> {
-    symbol.to_wire().ok_or_else(|| Error::InvalidSetting {
-        name: "symbol",
+    symbol.to_wire().ok_or_else(|| Error::InvalidStep {
+        what: "symbol",
         value: format!("{} {}", symbol.abi(), symbol.number()),
         reason: "the kernel's alphabet has no such letter".to_owned(),
     })

@@ -8,13 +8,12 @@ use crate::clock::{Clock, saturating_ns};
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::maps::{Mapped, Maps};
-use crate::profile::{LONGEST_WINDOW, Origin, Profile, ProfileParts, Row, State};
+use crate::profile::{LONGEST_WINDOW, Origin, Profile, ProfileParts, Row, STATE_LIVE, State};
 use crate::response::{ExecAnswer, Responses};
 use crate::skel::types;
 use crate::syscall::Symbol;
 use crate::tenant::{Stamp, Tenant};
 
-const LIVE: u64 = types::ebph_state::EBPH_LIVE.0 as u64;
 const BUSY: u64 = types::ebph_state::EBPH_BUSY.0 as u64;
 /// What of the state word passes, and says nothing of what was learnt.
 const PASSING: u64 = BUSY | types::ebph_state::EBPH_CHANGED.0 as u64;
@@ -97,14 +96,14 @@ fn path(bytes: &[u8]) -> Option<PathBuf> {
 /// The state of the profile in a slot; `None` while there is none.
 pub(crate) fn state(maps: &Maps, slot: u32) -> Option<State> {
     let word = maps.profiles.word(slot, STATE)?;
-    (word & LIVE != 0).then(|| State::from_word(word))
+    (word & STATE_LIVE != 0).then(|| State::from_word(word))
 }
 
 /// Which tenant a slot has; `None` while there is no profile in it.
 pub(crate) fn tenant(maps: &Maps, slot: u32) -> Option<(Key, Tenant)> {
     state(maps, slot)?;
     let profile = maps.profiles.get(slot)?;
-    (profile.state & LIVE != 0).then(|| (key(&profile.key), tenant_of(slot, &profile)))
+    (profile.state & STATE_LIVE != 0).then(|| (key(&profile.key), tenant_of(slot, &profile)))
 }
 
 fn tenant_of(slot: u32, profile: &types::ebph_profile) -> Tenant {
@@ -150,7 +149,7 @@ pub(crate) fn paths(maps: &Maps, slot: u32) -> Option<(Option<PathBuf>, Option<P
 pub(crate) fn entry(maps: &Maps, slot: u32) -> Option<Entry> {
     state(maps, slot)?;
     let wire = maps.profiles.get(slot)?;
-    if wire.state & LIVE == 0 {
+    if wire.state & STATE_LIVE == 0 {
         return None;
     }
     let used = if wire.last_exec == 0 {
@@ -190,19 +189,19 @@ pub(crate) fn entry(maps: &Maps, slot: u32) -> Option<Entry> {
 /// counts as empty.
 pub(crate) fn profile(maps: &Maps, slot: u32) -> Option<(Tenant, Profile)> {
     let wire = maps.profiles.get(slot)?;
-    if wire.state & LIVE == 0 {
+    if wire.state & STATE_LIVE == 0 {
         return None;
     }
     let profile = copy(maps, slot, &wire)?;
     let again = maps.profiles.get(slot)?;
-    let same = again.state & LIVE != 0 && again.generation == wire.generation;
+    let same = again.state & STATE_LIVE != 0 && again.generation == wire.generation;
     same.then(|| (tenant_of(slot, &wire), profile))
 }
 
 /// Returns what a profile was that was taken out, before its room is given back.
 pub(crate) fn remains(maps: &Maps, tenant: Tenant) -> Option<Profile> {
     let mut wire = maps.profiles.get(tenant.slot)?;
-    wire.state |= LIVE;
+    wire.state |= STATE_LIVE;
     (wire.generation == tenant.generation).then(|| copy(maps, tenant.slot, &wire))?
 }
 

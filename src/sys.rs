@@ -1,6 +1,7 @@
 //! The kernel's BPF interface beside the skeleton, a call each: programs, maps, statistics, attempts.
 #![allow(unsafe_code)]
 
+pub(crate) mod btf;
 mod grace;
 pub(crate) mod probe;
 mod program;
@@ -42,4 +43,19 @@ pub(crate) fn as_io(error: libbpf_rs::Error) -> io::Error {
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, format!("{error:#}"))
+}
+
+/// Sends what libbpf prints to the [`log`] crate instead of standard error.
+///
+/// libbpf has one such setting for the whole process, so this library does not touch it by itself.
+pub fn log_libbpf() {
+    fn print(level: libbpf_rs::PrintLevel, text: String) {
+        let level = match level {
+            libbpf_rs::PrintLevel::Warn => log::Level::Warn,
+            libbpf_rs::PrintLevel::Info => log::Level::Info,
+            libbpf_rs::PrintLevel::Debug => log::Level::Debug,
+        };
+        log::log!(target: "libbpf", level, "{}", text.trim_end());
+    }
+    libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Debug, print)));
 }

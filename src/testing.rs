@@ -85,7 +85,7 @@ pub use program::Program;
 /// ```
 /// use ebph::{EventKind, testing};
 ///
-/// for kind in EventKind::ALL {
+/// for &kind in EventKind::ALL {
 ///     println!("{}", testing::sample(kind));
 /// }
 /// ```

@@ -55,11 +55,11 @@ pub enum TraceError {
         found: String,
     },
     /// The file could not be read.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {cause}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
         /// What the system answered.
-        source: io::Error,
+        cause: io::Error,
     },
 }

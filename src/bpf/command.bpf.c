@@ -4,91 +4,6 @@
 
 enum { ABSORB_MODE = 0xff }; /* the rest of the argument: flags of the event */
 
-__noinline int command__freeze(struct ebph_profile *p, u64 now)
-{
-	u64 s;
-	int i;
-
-	if (!p)
-		return -ESTALE_;
-	for (i = 0; i < STATE_TRIES; i++) {
-		s = profile__state(p);
-		if (!(s & EBPH_LIVE))
-			return -ESTALE_;
-		if (s & EBPH_FROZEN)
-			return -EINVAL_;
-		if (s & EBPH_BUSY)
-			return -EBUSY_;
-		p->normal_time = now + globals.limits.normal_wait;
-		if (__sync_val_compare_and_swap(&p->state, s, s | EBPH_FROZEN) == s)
-			return 0;
-	}
-	return -EBUSY_;
-}
-
-static __always_inline int command__reset(struct ebph_profile *p, u32 slot)
-{
-	/* First what the profile is held to be: an emptied test plane judges nobody. */
-	__sync_fetch_and_and(&p->state, (u64)(EBPH_LIVE | EBPH_BUSY));
-	plane__all(slot, PLANE_WIPE_BOTH);
-	p->train_count = 0;
-	p->last_mod_count = 0;
-	p->anomalies = 0;
-	p->normal_time = 0;
-	p->unlearnt = 0;
-	p->execs = 0;
-	p->ended = 0;
-	p->basis = 0;
-	profile__bump(p, NULL, EPOCH_BOTH);
-	profile__unlock(p);
-	return 0;
-}
-
-/* A command on a profile: 0, -EINVAL if what it needs is not met, -EBUSY if
- * somebody else is at it. `did` says what to tell. */
-__noinline int command__profile(u32 op, u32 slot, u64 now, u32 *did)
-{
-	struct ebph_profile *p = profile_at(slot);
-	u64 s;
-	int err;
-
-	if (!p || !did)
-		return -ESTALE_;
-	s = profile__state(p);
-	switch (op) {
-	case EBPH_OP_TOLERIZE:
-		if (!(s & EBPH_NORMAL))
-			return -EINVAL_;
-		*did = EBPH_DID_STOP;
-		return profile__stop_normal(p, NULL) ? 0 : -EBUSY_;
-	case EBPH_OP_FREEZE:
-		err = command__freeze(p, now);
-		*did = EBPH_DID_FREEZE;
-		return err;
-	case EBPH_OP_THAW:
-		if (!(__sync_fetch_and_and(&p->state, ~(u64)EBPH_FROZEN) & EBPH_FROZEN))
-			return -EINVAL_;
-		*did = EBPH_DID_THAW;
-		return 0;
-	}
-	if (!profile__lock(p, EBPH_LIVE, 0))
-		return -EBUSY_;
-	switch (op) {
-	case EBPH_OP_NORMALIZE:
-		*did = EBPH_DID_START | (s & EBPH_NORMAL ? EBPH_DID_REFRESH : 0);
-		profile__promote(p, slot, NULL);
-		return 0;
-	case EBPH_OP_SENSITIZE:
-		*did = EBPH_DID_RESET_TRAIN;
-		profile__wipe_train(p, slot, NULL);
-		return 0;
-	case EBPH_OP_RESET:
-		return command__reset(p, slot);
-	}
-	profile__unlock(p);
-	return -EINVAL_;
-}
-
 /* Out of the index and marked dead; threads still bound bind anew. `binds`: as
  * often the profile may have been bound to, or the eviction is called off. */
 __noinline int command__forget(u32 slot, u32 op, u64 binds)
@@ -251,7 +166,7 @@ static __always_inline int command__on_profile(struct ebph_command *cmd)
 		return command__forget(cmd->slot, cmd->op, cmd->binds);
 	if (cmd->op == EBPH_OP_ABSORB)
 		return command__absorb(cmd->slot, cmd->arg);
-	err = command__profile(cmd->op, cmd->slot, bpf_ktime_get_boot_ns(), &did);
+	err = profile__command(cmd->op, cmd->slot, bpf_ktime_get_boot_ns(), &did);
 	if (err)
 		return err;
 	switch (cmd->op) {

@@ -35,6 +35,7 @@ const struct {
 	enum ebph_profile_flag profile_flag;
 	enum ebph_response response;
 	enum ebph_hold_state hold_state;
+	enum ebph_hold_signal hold_signal;
 } cfg_names;
 
 /* An optimisation barrier: the value is unknown to the compiler from here on,

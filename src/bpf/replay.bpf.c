@@ -125,7 +125,7 @@ static int replay__step(u32 i, struct ebph_replay *run)
 			replay__signal(op, ts, v);
 		break;
 	case EBPH_REPLAY_COMMAND:
-		v->result = command__profile(op->flag, op->other, op->now, &v->did);
+		v->result = profile__command(op->flag, op->other, op->now, &v->did);
 		if (v->result)
 			v->did = 0;
 		break;

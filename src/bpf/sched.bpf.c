@@ -48,24 +48,9 @@ int BPF_PROG(ebph_exec, struct task_struct *task, int old_pid, struct linux_binp
 		scope__decide(ts, task);
 	}
 	p = task__bound(ts);
-	if (p) {
+	if (p)
 		response__exec(p, ts, EBPH_RESPONSE_SUSPEND, (u64)BPF_CORE_READ(bprm, filename));
-		task__flush(ts, p);
-		__sync_fetch_and_add(&p->ended, 1);
-		event__flushed(p, ts);
-	}
-	process__forgive(task);
-	task__unbind(ts);
-	ts->exec_id = task->self_exec_id;
-	ts->flags &= ~EBPH_TASK_UNCERTAIN;
-	ts->ended = 0;
-	ts->retry = 0;
-	ts->script = 0;
-	ts->calls = 0;
-	ts->anomalies = 0;
-	/* The embedding process stays excluded, whatever it becomes. */
-	if (task->tgid != globals.self_tgid)
-		ts->flags &= ~EBPH_TASK_SELF;
+	task__exec(task, ts, p);
 	if ((ts->flags & (EBPH_TASK_IN | EBPH_TASK_SELF)) != EBPH_TASK_IN)
 		return 0;
 	ts->script = script__hash(bprm);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::profile::{Origin, Profile, ProfileParts};
+use crate::profile::{
+    Origin, Profile, ProfileParts, SEQUENCES_SHIFT, STATE_FROZEN, STATE_INCOMPLETE, STATE_LIVE,
+    STATE_NORMAL,
+};
 use crate::syscall::Symbol;
 
 use super::planes::{Id, Mismatch, Planes, RowPool};
@@ -14,13 +17,6 @@ use super::verdict::{Did, Verdict};
 
 /// What a command that cannot be carried out answers.
 const EINVAL: i32 = 22;
-
-// A snapshot's state word, as the kernel has it (`enum ebph_state`).
-const STATE_LIVE: u64 = 1;
-const STATE_NORMAL: u64 = 2;
-const STATE_FROZEN: u64 = 4;
-const STATE_INCOMPLETE: u64 = 16;
-const SEQUENCES_SHIFT: u32 = 8;
 
 /// The state of one profile.
 #[derive(Clone, Debug)]

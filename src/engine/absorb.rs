@@ -8,7 +8,7 @@ use super::{Engine, Stamp, Tenant};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::profile::{Profile, Row};
+use crate::profile::{Profile, ROW_TRAIN, Row, SEQUENCES_SHIFT, STATE_BITS, STATE_FROZEN};
 use crate::skel::types;
 use crate::snapshot;
 use crate::syscall::Symbol;
@@ -16,13 +16,8 @@ use crate::syscall::Symbol;
 const BASIS_OVER: u64 = snapshot::BASIS_OVER;
 const PATH_ROOM: usize = types::ebph_limit::EBPH_PATH.0 as usize;
 const SYMBOLS: usize = types::ebph_symbol::EBPH_SYMBOLS.0 as usize;
-const SEQUENCES_SHIFT: u32 = 8;
 /// The largest count that is taken over.
 const COUNT_LIMIT: u64 = 1 << 48;
-const STATE_BITS: u64 = (1 << SEQUENCES_SHIFT) - 1;
-const FROZEN: u64 = types::ebph_state::EBPH_FROZEN.0 as u64;
-/// Bits of a row's column: what is being learnt.
-const TRAIN: u16 = 0x00ff;
 
 /// Where a profile goes: the executable as it is now.
 #[derive(Clone, Debug)]
@@ -193,7 +188,7 @@ fn head(profile: &Profile, place: &Place<'_>) -> types::ebph_stage {
             parts.normal_time_ns,
             STATE_BITS,
         ),
-        None => (now_ns(), 0, 0, STATE_BITS & !FROZEN),
+        None => (now_ns(), 0, 0, STATE_BITS & !STATE_FROZEN),
     };
     let mut head = types::ebph_stage {
         key: snapshot::key_to_wire(place.key),
@@ -276,7 +271,7 @@ fn translate(profile: &Profile, ids: &[u8; SYMBOLS], pairs_only: bool) -> Vec<Op
                 .filter(|(_, bits)| **bits != 0)
             {
                 let bits = if pairs_only {
-                    (bits | bits >> 8) & TRAIN
+                    (bits | bits >> 8) & ROW_TRAIN
                 } else {
                     *bits
                 };
@@ -301,6 +296,6 @@ fn wire_id(symbol: Symbol, ids: &[u8; SYMBOLS]) -> u8 {
 fn knows_more(there: &Row, added: Option<&Row>) -> bool {
     (1..there.len()).any(|column| {
         let added = added.map_or(0, |row| row[column]);
-        there[column] & TRAIN & !added != 0
+        there[column] & ROW_TRAIN & !added != 0
     })
 }

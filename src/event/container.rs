@@ -29,7 +29,7 @@ pub enum Runtime {
 
 impl Runtime {
     /// Every runtime.
-    pub const ALL: [Self; 4] = [Self::Docker, Self::Podman, Self::Containerd, Self::Crio];
+    pub const ALL: &'static [Self] = &[Self::Docker, Self::Podman, Self::Containerd, Self::Crio];
 
     /// Returns its name, as in `docker`.
     pub const fn as_str(self) -> &'static str {

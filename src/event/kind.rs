@@ -34,7 +34,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: &'static [Self] = &[
         Self::ProfileCreated,
         Self::ProfileFrozen,
         Self::ProfileThawed,
@@ -85,9 +85,8 @@ impl EventKind {
 
     /// Returns the kind of a record from the kernel.
     pub(super) fn from_wire(kind: u16) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|known| u16::from(*known as u8) == kind)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|known| u16::from(*known as u8) == kind)
             .filter(|known| known.is_from_kernel())
     }
 
@@ -111,16 +110,16 @@ pub struct ParseEventKindError {
 }
 
 fn known_names() -> String {
-    EventKind::ALL.map(EventKind::as_str).join(", ")
+    let names: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    names.join(", ")
 }
 
 impl FromStr for EventKind {
     type Err = ParseEventKindError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|kind| kind.as_str() == name)
             .ok_or_else(|| ParseEventKindError {
                 name: name.to_owned(),
             })
@@ -176,9 +175,8 @@ impl EventMask {
 
     /// Returns the kinds in the set.
     pub fn iter(self) -> impl Iterator<Item = EventKind> {
-        EventKind::ALL
-            .into_iter()
-            .filter(move |kind| self.contains(*kind))
+        let all = EventKind::ALL.iter().copied();
+        all.filter(move |kind| self.contains(*kind))
     }
 
     /// Returns the bits of `ebph_limits.event_mask`.
@@ -233,7 +231,7 @@ mod tests {
     /// Check that names and wire numbers lead back to their kinds.
     #[test]
     fn round_trips() {
-        for kind in EventKind::ALL {
+        for &kind in EventKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
             let known = EventKind::from_wire(kind as u16);
             assert_eq!(known, kind.is_from_kernel().then_some(kind));

@@ -375,7 +375,7 @@ mod tests {
     /// called.
     #[test]
     fn kinds() {
-        for kind in EventKind::ALL {
+        for &kind in EventKind::ALL {
             assert_eq!(sample(kind).kind(), kind);
         }
         for name in ["dup2", "sendfile", "connect", "epoll_wait", "accept4"] {
@@ -390,7 +390,7 @@ mod tests {
     /// Check that every sample is written and read again alike.
     #[test]
     fn round_trips() {
-        for event in EventKind::ALL.map(sample) {
+        for event in EventKind::ALL.iter().copied().map(sample) {
             let json = event.to_json();
             assert_eq!(
                 serde_json::from_str::<Event>(&json).unwrap(),

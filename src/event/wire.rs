@@ -379,7 +379,7 @@ mod tests {
         ] {
             assert_eq!(constant(name), here, "{name}");
         }
-        for kind in crate::event::EventKind::ALL {
+        for &kind in crate::event::EventKind::ALL {
             let name = format!("EBPH_EVENT_{}", kind.as_str().to_uppercase());
             if crate::event::EventKind::from_wire(kind as u16).is_some() {
                 assert_eq!(constant(&name), kind as u64, "{name}");

@@ -1,17 +1,15 @@
 //! What is to become of a stopped process: a decision, which looks at nothing by itself.
 
-// enum ebph_hold_state
-pub(super) const FREE: u64 = 0;
-pub(super) const HELD: u64 = 2;
-pub(super) const ENDING: u64 = 3;
-const MASK: u64 = 0xff;
+use crate::profile::STATE_NORMAL as NORMAL;
+use crate::skel::types::{ebph_hold_signal, ebph_hold_state};
 
-// enum ebph_hold_signal
-const SIGNAL: u32 = 0xff;
-pub(super) const REACHED: u32 = 0x100;
+pub(super) const FREE: u64 = ebph_hold_state::EBPH_HOLD_FREE.0 as u64;
+pub(super) const HELD: u64 = ebph_hold_state::EBPH_HOLD_HELD.0 as u64;
+pub(super) const ENDING: u64 = ebph_hold_state::EBPH_HOLD_ENDING.0 as u64;
+const MASK: u64 = ebph_hold_state::EBPH_HOLD_MASK.0 as u64;
 
-// enum ebph_state
-const NORMAL: u64 = 2;
+const SIGNAL: u32 = ebph_hold_signal::EBPH_HOLD_SIGNAL.0;
+pub(super) const REACHED: u32 = ebph_hold_signal::EBPH_HOLD_REACHED.0;
 
 /// Nothing is continued sooner after it was stopped, in nanoseconds: a stop signal that is still on its
 /// way would come after the one that continues. The shortest delay is twice this.

@@ -249,8 +249,8 @@ impl State {
 }
 
 fn attach(program: &Program) -> Result<OwnedFd> {
-    program.attach().map_err(|source| Error::Attach {
+    program.attach().map_err(|cause| Error::Attach {
         program: program.name().to_owned(),
-        source,
+        cause,
     })
 }

@@ -1,30 +1,26 @@
 //! How an exec can be made to fail here, if at all.
 
-use libbpf_rs::btf::{Btf, types as btf};
-
 use super::attempt::Attempt;
 use super::facts::{DIRECT_CALLS, Essentials, NO_DIRECT_CALLS, security_modules};
 use crate::plan::Denial;
+use crate::sys::btf;
 use crate::sys::probe::{self, Kind};
 
 const LSM: &str = "bpf_lsm_bprm_check_security";
 const FMOD_RET: &str = "security_bprm_check";
+
 /// Tries both ways; nothing is attached.
 pub(crate) fn denial(essentials: &Essentials) -> Denial {
     if essentials.map != Attempt::Worked || !essentials.missing_capabilities().is_empty() {
         return Denial::None("bpf(2) is not to be had".to_owned());
     }
-    let types = Btf::from_vmlinux().ok();
-    let function = |name| {
-        let types = types.as_ref()?;
-        types.type_by_name::<btf::Func<'_>>(name)
-    };
-    if function(DIRECT_CALLS).is_none() {
+    let numbers = btf::numbers([DIRECT_CALLS, LSM, FMOD_RET]).unwrap_or_default();
+    if !numbers.contains_key(DIRECT_CALLS) {
         return Denial::None(NO_DIRECT_CALLS.to_owned());
     }
     let attempt = |kind, name| {
-        function(name).map_or(Attempt::Untried, |function| {
-            Attempt::of(probe::try_program(kind, function.type_id().into()))
+        numbers.get(name).map_or(Attempt::Untried, |number| {
+            Attempt::of(probe::try_program(kind, *number))
         })
     };
     let modules = security_modules();

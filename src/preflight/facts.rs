@@ -5,23 +5,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use libbpf_rs::ProgramType;
-use libbpf_rs::btf::{Btf, TypeId, types as btf};
 use rustix::thread::CapabilitySet;
 
 use super::ENTRY_TRACEPOINT;
 use super::attempt::Attempt;
 use crate::kernel::{self, Facts};
 use crate::sys::probe::{self, Kind};
-use crate::sys::{self, tracepoint};
+use crate::sys::{self, btf, tracepoint};
 
 /// What programs of both kinds are attached by; without it they load all the same.
 pub(super) const DIRECT_CALLS: &str = "register_ftrace_direct";
 pub(super) const NO_DIRECT_CALLS: &str =
     "this kernel cannot call BPF programs from its functions (no register_ftrace_direct)";
-
-/// The kernel's description of its own types.
-const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Functions of the kernel that show what it can do.
 pub(super) const FUNCTIONS: [&str; 10] = [
@@ -45,32 +40,6 @@ const TARGETS: [(Kind, &str); 5] = [
     (Kind::Lsm, "bpf_lsm_bprm_check_security"),
     (Kind::FmodRet, "security_bprm_check"),
 ];
-
-/// The numbers, among the kernel's types, of the functions and tracepoints that are looked for.
-///
-/// A look-up by name alone would not do: some names are those of a structure as well.
-fn numbers(types: &Btf<'_>) -> BTreeMap<&'static str, u32> {
-    let targets = TARGETS.iter().map(|(_, name)| name);
-    let wanted = FUNCTIONS.iter().chain(targets);
-    let wanted: BTreeSet<&'static str> = wanted.copied().filter(|name| !name.is_empty()).collect();
-    let mut found = BTreeMap::new();
-    for number in 1..types.len() as u32 {
-        let number = TypeId::from(number);
-        let function = types.type_by_id::<btf::Func<'_>>(number);
-        let name = match &function {
-            Some(function) => function.name(),
-            None => match types.type_by_id::<btf::Typedef<'_>>(number) {
-                Some(typedef) => typedef.name(),
-                None => continue,
-            },
-        };
-        let name = name.and_then(|name| wanted.get(name.to_str()?));
-        if let Some(name) = name {
-            found.insert(*name, u32::from(number));
-        }
-    }
-    found
-}
 
 /// What a start looks at as well: cheap.
 #[derive(Debug, Clone)]
@@ -160,7 +129,7 @@ impl Found {
     /// Finds everything out. Leaves nothing behind.
     pub(crate) fn gather() -> Self {
         let essentials = Essentials::gather();
-        let types = match fs::File::open(BTF) {
+        let types = match fs::File::open(btf::PATH) {
             Ok(_) if essentials.kernel.btf => Attempt::Worked,
             Ok(_) => Attempt::Failed(libc::EINVAL),
             Err(error) => Attempt::of::<()>(Err(error)),
@@ -187,11 +156,9 @@ impl Found {
             essentials,
         };
         found.try_tracepoint();
-        // Not asked for what is not there: libbpf would complain on standard error.
-        if types == Attempt::Worked
-            && let Ok(types) = Btf::from_vmlinux()
-        {
-            found.look_at(&types);
+        let targets = TARGETS.iter().map(|(_, name)| *name);
+        if let Some(numbers) = btf::numbers(FUNCTIONS.into_iter().chain(targets)) {
+            found.look_at(&numbers);
         }
         found
     }
@@ -204,8 +171,7 @@ impl Found {
         self.entry_number = Attempt::of(number);
     }
 
-    fn look_at(&mut self, types: &Btf<'_>) {
-        let numbers = numbers(types);
+    fn look_at(&mut self, numbers: &BTreeMap<&'static str, u32>) {
         let known = FUNCTIONS.into_iter();
         self.functions = known.filter(|name| numbers.contains_key(name)).collect();
         // Without these every attempt would fail for the same reason, which is told elsewhere.
@@ -214,9 +180,7 @@ impl Found {
             return;
         }
         self.ring = Attempt::of(probe::try_ring());
-        let reads =
-            ProgramType::Tracepoint.is_helper_supported(libbpf_sys::BPF_FUNC_probe_read_kernel);
-        self.reads = reads.ok();
+        self.reads = probe::reads_memory();
         for (kind, target) in TARGETS {
             let number = match target {
                 "" => Some(0),

@@ -92,10 +92,10 @@ pub enum FormatError {
         kind: &'static str,
     },
     /// It could not be read.
-    #[error("cannot be read: {source}")]
+    #[error("cannot be read: {cause}")]
     Unreadable {
         /// What the system answered.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 

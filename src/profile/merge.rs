@@ -6,7 +6,7 @@ use crate::syscall::Abi;
 
 use super::planes::Planes;
 use super::{
-    Profile, ProfileParts, SEQUENCES_SHIFT, STATE_FROZEN, STATE_INCOMPLETE, STATE_LIVE,
+    Profile, ProfileParts, ROW_TRAIN, SEQUENCES_SHIFT, STATE_FROZEN, STATE_INCOMPLETE, STATE_LIVE,
     STATE_NORMAL, State,
 };
 
@@ -131,11 +131,9 @@ impl Profile {
     /// Adds what another copy of the same program has learnt, and nothing else of it: counts and
     /// what is normal stay as they are.
     pub(crate) fn with_training_of(mut self, other: &Self) -> Self {
-        const TRAIN: u16 = 0x00ff;
-
         let mut planes = Planes::default();
         planes.absorb([&self], Some, |bits| bits);
-        planes.absorb([other], Some, |bits| bits & TRAIN);
+        planes.absorb([other], Some, |bits| bits & ROW_TRAIN);
         self.parts.rows_held = planes.rows_held();
         self.parts.ids = planes.ids;
         self.parts.rows = planes.rows;

@@ -4,12 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-// Bits of the kernel's state word (`enum ebph_state`); what is above them counts sequences.
-pub(super) const STATE_LIVE: u64 = 1;
-pub(super) const STATE_NORMAL: u64 = 2;
-pub(super) const STATE_FROZEN: u64 = 4;
-pub(super) const STATE_INCOMPLETE: u64 = 16;
-pub(super) const SEQUENCES_SHIFT: u32 = 8;
+use crate::skel::types::ebph_state as wire;
+
+// Bits of the kernel's state word; what is above them counts sequences.
+pub(crate) const STATE_LIVE: u64 = wire::EBPH_LIVE.0 as u64;
+pub(crate) const STATE_NORMAL: u64 = wire::EBPH_NORMAL.0 as u64;
+pub(crate) const STATE_FROZEN: u64 = wire::EBPH_FROZEN.0 as u64;
+pub(crate) const STATE_INCOMPLETE: u64 = wire::EBPH_INCOMPLETE.0 as u64;
+pub(crate) const STATE_BITS: u64 = wire::EBPH_STATE_MASK.0 as u64;
+pub(crate) const SEQUENCES_SHIFT: u32 = wire::EBPH_SEQUENCE.0.trailing_zeros();
 
 /// What a profile is being used for.
 #[non_exhaustive]

@@ -37,13 +37,13 @@ impl Profile {
     /// [`Error::ProfileFile`] if what is there is no profile, [`Error::Io`] if it cannot be read.
     pub fn read_from(path: &Path) -> Result<Self> {
         read(path, 0).map_err(|error| match error {
-            FormatError::Unreadable { source } => Error::Io {
+            FormatError::Unreadable { cause } => Error::Io {
                 what: format!("reading profile {}", path.display()),
-                source,
+                cause,
             },
-            source => Error::ProfileFile {
+            cause => Error::ProfileFile {
                 path: path.to_owned(),
-                source,
+                cause,
             },
         })
     }
@@ -74,7 +74,7 @@ fn write(folder: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
 
 /// Reads a profile without ever waiting for a file that is none; `flags` are those of open(2).
 pub(super) fn read(path: &Path, flags: i32) -> Result<Profile, FormatError> {
-    let unreadable = |source| FormatError::Unreadable { source };
+    let unreadable = |cause| FormatError::Unreadable { cause };
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags)

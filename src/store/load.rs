@@ -34,8 +34,8 @@ pub(super) fn load(folder: &Folder, alone: bool) -> Result<Loaded> {
             match read(&path) {
                 Ok(stored) => loaded.profiles.push(stored),
                 // Removed by somebody else since the folder was listed.
-                Err(FormatError::Unreadable { source })
-                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(FormatError::Unreadable { cause })
+                    if cause.kind() == io::ErrorKind::NotFound => {}
                 Err(reason) => {
                     // One that cannot be read now may be as good as any.
                     let movable = alone && !matches!(reason, FormatError::Unreadable { .. });
@@ -67,7 +67,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<Stored, FormatError> {
-    let unreadable = |source| FormatError::Unreadable { source };
+    let unreadable = |cause| FormatError::Unreadable { cause };
     let metadata = fs::symlink_metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FormatError::NotAFile {

@@ -76,6 +76,13 @@ pub(crate) fn try_program(kind: Kind, target: u32) -> io::Result<()> {
     owned(fd).map(drop)
 }
 
+/// Tells whether programs may read the kernel's memory, which lockdown forbids; `None` if it cannot be found out.
+pub(crate) fn reads_memory() -> Option<bool> {
+    let tracepoint = libbpf_rs::ProgramType::Tracepoint;
+    let asked = tracepoint.is_helper_supported(libbpf_sys::BPF_FUNC_probe_read_kernel);
+    asked.ok()
+}
+
 /// Makes the smallest ring buffer, and gives it back.
 pub(crate) fn try_ring() -> io::Result<()> {
     let bytes = rustix::param::page_size() as u32;

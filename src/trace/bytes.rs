@@ -44,9 +44,9 @@ impl<R: BufRead> Source<R> {
 
     /// The next byte, which stays where it is; `None` at the end of the file.
     pub(super) fn peek(&mut self) -> Result<Option<u8>, TraceError> {
-        let buffer = fill(&mut self.reader).map_err(|source| TraceError::Io {
+        let buffer = fill(&mut self.reader).map_err(|cause| TraceError::Io {
             file: self.file.clone(),
-            source,
+            cause,
         })?;
         Ok(buffer.first().copied())
     }
@@ -64,9 +64,9 @@ impl<R: BufRead> Source<R> {
 
     /// Reads a line into `line`; false at the end of the file.
     pub(super) fn read_line(&mut self, line: &mut Line) -> Result<bool, TraceError> {
-        let fail = |source| TraceError::Io {
+        let fail = |cause| TraceError::Io {
             file: self.file.clone(),
-            source,
+            cause,
         };
         line.text.clear();
         line.number = self.line;

@@ -33,6 +33,14 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// Something that happened to a thread, for those who have it from elsewhere and give it to a
+    /// [`Focus`](super::Focus) or a [`Lesson`](super::Lesson).
+    pub const fn new(thread: u32, kind: EventKind) -> Self {
+        Self { thread, kind }
+    }
+}
+
 /// What can happen to a thread.
 ///
 /// A thread that makes calls before it was the child of a [`Fork`](Self::Fork) was running when

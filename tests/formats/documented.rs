@@ -108,7 +108,7 @@ fn documented_examples() {
         }
         formats.insert(format);
     }
-    assert_eq!(kinds, BTreeSet::from(EventKind::ALL));
+    assert_eq!(kinds, BTreeSet::from_iter(EventKind::ALL.iter().copied()));
     let all = [
         "display",
         "ecs",

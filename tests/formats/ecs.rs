@@ -290,8 +290,9 @@ fn truncated() {
 fn ids() {
     let id = |event: &Event| event.to_ecs_of(&variants::host())["event"]["id"].clone();
     let mut ids: Vec<_> = EventKind::ALL
-        .map(|kind| id(&testing::sample(kind)).to_string())
-        .to_vec();
+        .iter()
+        .map(|kind| id(&testing::sample(*kind)).to_string())
+        .collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), EventKind::ALL.len());

@@ -37,11 +37,12 @@ fn delivery() {
     let anomalies = stub.anomalies();
     let (sender, handled) = mpsc::channel();
     stub.handler(sender).unwrap();
-    for kind in EventKind::ALL {
+    for &kind in EventKind::ALL {
         stub.send(&testing::sample(kind));
     }
     let stats = stub.finish();
-    let all = EventKind::ALL.map(testing::sample).to_vec();
+    let all = EventKind::ALL.iter().copied().map(testing::sample);
+    let all: Vec<_> = all.collect();
     assert_eq!(handled.iter().collect::<Vec<_>>(), all);
     assert_eq!(events.collect::<Vec<_>>(), all);
     let seen: Vec<Anomaly> = anomalies.collect();

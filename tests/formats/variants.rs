@@ -15,8 +15,8 @@ pub fn host() -> Host {
 /// Every event, with what makes it special.
 pub fn all() -> Vec<(String, Event)> {
     let samples = EventKind::ALL
-        .into_iter()
-        .map(|kind| (kind.to_string(), testing::sample(kind)));
+        .iter()
+        .map(|kind| (kind.to_string(), testing::sample(*kind)));
     samples
         .chain(changed(EventKind::Anomaly))
         .chain(changed(EventKind::UnbalancedSigreturn))

@@ -284,7 +284,9 @@ fn forget_refuses_a_living_profile() {
     let key = stage.key(&watch, "calls");
     let expected = run.pid;
     match watch.forget(key) {
-        Err(Error::ProfileInUse { key: found, pid }) => assert_eq!((found, pid), (key, expected)),
+        Err(Error::ProfileInUse { key: found, pid }) => {
+            assert_eq!((found, pid), (key, Some(expected)))
+        }
         other => panic!("{other:?}"),
     }
     gate.send(1);

@@ -224,8 +224,8 @@ fn part_without_room_for_threads() {
     };
     for _ in 1..5 {
         match next() {
-            Err(Error::Io { source, .. }) => {
-                assert_eq!(source.kind(), io::ErrorKind::WouldBlock, "{source}");
+            Err(Error::Io { cause, .. }) => {
+                assert_eq!(cause.kind(), io::ErrorKind::WouldBlock, "{cause}");
             }
             other => panic!("{other:?}"),
         }

@@ -34,8 +34,8 @@ fn root_full_disk() {
         for _ in 0..3 {
             let error = store.save(&new).unwrap_err();
             assert!(
-                matches!(&error, Error::Io { source, .. }
-                if source.kind() == std::io::ErrorKind::StorageFull),
+                matches!(&error, Error::Io { cause, .. }
+                if cause.kind() == std::io::ErrorKind::StorageFull),
                 "{error}"
             );
             assert!(error.to_string().starts_with("writing profile "), "{error}");

@@ -187,9 +187,8 @@ impl<'a> ContainerForm<'a> {
 
     fn into_container(self) -> Container {
         let known = |name: Cow<'_, str>| {
-            Runtime::ALL
-                .into_iter()
-                .find(|runtime| runtime.as_str() == name)
+            let mut all = Runtime::ALL.iter().copied();
+            all.find(|runtime| runtime.as_str() == name)
         };
         Container {
             runtime: self.runtime.and_then(known),

@@ -163,8 +163,8 @@ impl Keeper {
             Ok(profile) => Ok(Some(profile)),
             Err(error) => {
                 self.failed(&error);
-                let gone = matches!(&error, Error::Io { source, .. }
-                    if source.kind() == io::ErrorKind::NotFound);
+                let gone = matches!(&error, Error::Io { cause, .. }
+                    if cause.kind() == io::ErrorKind::NotFound);
                 if gone || matches!(error, Error::ProfileFile { .. }) {
                     state.files.remove(path);
                     return Ok(None);

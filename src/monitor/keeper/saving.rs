@@ -225,7 +225,10 @@ impl Keeper {
         };
         let threads = self.engine.tasks()?;
         if let Some(pid) = tasks::user(&threads, tenant) {
-            return Err(Error::ProfileInUse { key, pid });
+            return Err(Error::ProfileInUse {
+                key,
+                pid: (pid != 0).then_some(pid),
+            });
         }
         let entry = snapshot::entry(&self.engine.maps, tenant.slot);
         if let Some(entry) = entry.filter(|entry| entry.tenant == tenant) {
