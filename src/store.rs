@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::profile::{FormatError, Profile};
+use crate::profile::{FormatError, Profile, State};
 
 mod file;
 mod folder;
@@ -19,10 +19,18 @@ pub use stale::{Stale, StaleCause};
 pub(crate) use folder::Claim;
 use folder::Folder;
 
+/// How the name ends of what a profile was when it last was normal, if it is not any more.
+const NORMAL: &str = "normal";
+
 /// A folder with one file for each profile.
 ///
 /// Only its owner can read or change it. Files are replaced whole, so whatever happens to the
 /// process or the machine, each is as it was saved once. Several processes can use one folder, but only one monitor at a time.
+///
+/// A profile that is no longer normal, because there were too many anomalies perhaps, is saved as the
+/// training profile that it is. What it was while it was normal stays beside it, in a file of the same name that ends in
+/// `.normal`, so that whoever looks into the matter can have it back: [`Profile::read_from`],
+/// [`Monitor::reset`](crate::Monitor::reset), [`Monitor::import`](crate::Monitor::import).
 ///
 /// # Examples
 ///
@@ -115,6 +123,7 @@ impl Store {
     pub fn save(&self, profile: &Profile) -> Result<PathBuf> {
         let _lock = self.folder.check()?.share();
         let path = self.path_of(profile);
+        keep_normal(&path, profile)?;
         profile.write_to(&path)?;
         Ok(path)
     }
@@ -176,6 +185,14 @@ impl Store {
     fn remove_file(&self, path: &Path) -> Result<bool> {
         let handle = self.folder.check()?;
         let _lock = handle.share();
+        // First, so that none is left of which nobody knows.
+        match fs::remove_file(path.with_extension(NORMAL)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let what = format!("removing what profile {} was", path.display());
+                return Err(Error::io(what)(error));
+            }
+            _ => {}
+        }
         match fs::remove_file(path) {
             Ok(()) => {
                 let what = format!("removing profile {}", path.display());
@@ -187,5 +204,18 @@ impl Store {
                 error,
             )),
         }
+    }
+}
+
+/// Keeps what is at `path` if it was normal and `next`, which takes its place, is not.
+fn keep_normal(path: &Path, next: &Profile) -> Result<()> {
+    // One that never was normal has nothing behind it, and need not be compared each time.
+    if next.state() == State::Normal || next.basis() == 0 {
+        return Ok(());
+    }
+    match file::read(path, libc::O_NOFOLLOW) {
+        Ok(last) if last.state() == State::Normal => last.write_to(&path.with_extension(NORMAL)),
+        // Nothing there, or nothing to keep: what is no profile is for a load to set aside.
+        _ => Ok(()),
     }
 }

@@ -8,19 +8,11 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Stage, eventually, getppid, program, require_root};
+use crate::harness::{Stage, eventually, example, getppid, program, require_root};
 
 fn monitor() -> Command {
     require_root();
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let built = own.ancestors().nth(2).expect("target/<profile>/deps/live");
-    let path: PathBuf = built.join("examples/monitor");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --examples",
-        path.display()
-    );
-    Command::new(path)
+    Command::new(example("monitor"))
 }
 
 fn run(args: &[&str]) -> Output {
@@ -271,8 +263,6 @@ fn train_here_ship_there() {
     let stage = Stage::new();
     let folder = stage.directory().join("profiles");
     ebph::Store::open(&folder).expect("it can be made");
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let built = own.ancestors().nth(2).expect("target/<profile>/deps/live");
     let script = stage.file("service", "#!/bin/sh\nread word </etc/hostname\n");
     for (i, program) in [PathBuf::from("/usr/bin/sort"), script.clone()]
         .iter()
@@ -286,7 +276,7 @@ fn train_here_ship_there() {
             .status()
             .expect("this test needs strace");
         assert!(record.success());
-        let trained = Command::new(built.join("examples/replay"))
+        let trained = Command::new(example("replay"))
             .args(["train", "--format", "strace", "--out"])
             .args([&folder.join(format!("{i}.json")), &trace])
             .status()

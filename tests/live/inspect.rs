@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Stage, eventually, getppid};
-use crate::restricted::{Ended, built};
+use crate::harness::{Stage, eventually, example, getppid};
+use crate::restricted::Ended;
 
 /// Check that a profile in the kernel can be looked into by the path of its program and by its key,
 /// while it is in use, and that its pairs are those of the calls that were made.
@@ -17,7 +17,7 @@ fn of_a_running_monitor() {
     let victim = stage.path("calls");
     let victim = victim.to_str().expect("test paths are UTF-8");
     let socket = stage.directory().join("socket");
-    let child = Command::new(built())
+    let child = Command::new(example("monitor"))
         .arg("--socket")
         .arg(&socket)
         .args(["--", "sh", "-c", "\"$0\" \"$1\" && read end", victim])
@@ -29,7 +29,7 @@ fn of_a_running_monitor() {
         .expect("the example can be run");
     let mut child = Ended(child);
     let inspect = |profile: &str, options: &[&str]| -> Option<Value> {
-        let mut command = Command::new(built());
+        let mut command = Command::new(example("monitor"));
         command.args(["inspect", "--json", "--socket"]).arg(&socket);
         let output = command.arg(profile).args(options).output();
         let output = output.expect("the example can be run");

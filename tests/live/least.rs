@@ -12,8 +12,8 @@ use ebph::{Profile, Store};
 use serde_json::Value;
 
 use crate::harness::cgroup::Cgroup;
-use crate::harness::{Stage, Start, call, eventually, getppid, kernel, program};
-use crate::restricted::{Ended, built, for_plain_tracepoint, in_mounts};
+use crate::harness::{Stage, Start, call, eventually, example, getppid, kernel, program};
+use crate::restricted::{Ended, for_plain_tracepoint, in_mounts};
 
 /// Mounts tracefs unless it is.
 const TRACEFS: &str =
@@ -38,7 +38,7 @@ impl User {
         fs::set_permissions(&user.folder, Permissions::from_mode(0o700)).expect("root may");
         // The build directory may be closed to other users, so bring a copy. Another test's child
         // may hold it open for writing between its fork and exec.
-        fs::copy(built(), &user.example).expect("the example can be copied");
+        fs::copy(example("monitor"), &user.example).expect("the example can be copied");
         eventually("the copy not to be open for writing", || {
             let run = Command::new(&user.example).arg("--version").output();
             run.ok().filter(|output| output.status.success())

@@ -6,6 +6,7 @@
 mod harness;
 
 mod abi;
+mod agent;
 mod capacity;
 mod cli;
 mod commands;

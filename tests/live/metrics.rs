@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use ebph::{ReceiverKind, Stats};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Stage, call, getppid};
+use crate::harness::{Stage, call, example, getppid};
 
 /// An example under test, which is killed when dropped.
 struct Example {
@@ -20,15 +19,7 @@ struct Example {
 
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let own = std::env::current_exe().expect("/proc is mounted");
-        let built = own.ancestors().nth(2).expect("target/<profile>/deps/live");
-        let path: PathBuf = built.join("examples").join(name);
-        assert!(
-            path.exists(),
-            "{} is missing: cargo build --examples",
-            path.display()
-        );
-        let mut child = Command::new(path)
+        let mut child = Command::new(example(name))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

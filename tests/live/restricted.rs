@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use seccompiler::{
@@ -11,23 +11,7 @@ use seccompiler::{
 };
 use serde_json::Value;
 
-use crate::harness::{helper, kernel, require_root};
-
-/// The example, as it was built.
-pub fn built() -> PathBuf {
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let path = own
-        .ancestors()
-        .nth(2)
-        .expect("target/<profile>/deps/live")
-        .join("examples/monitor");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --examples",
-        path.display()
-    );
-    path
-}
+use crate::harness::{example, helper, kernel, require_root};
 
 /// The capabilities that the plain tracepoint takes besides: its number is in tracefs, which only
 /// root may read, and kernels of some distributions let only administrators open it unless a sysctl
@@ -92,7 +76,7 @@ impl Taken {
                 return command;
             }
         }
-        command.arg(built());
+        command.arg(example("monitor"));
         command
     }
 
@@ -221,7 +205,9 @@ fn part_behind_a_filter() {
         .expect("the filter is valid");
     seccompiler::apply_filter(&filter).expect("a process may restrict itself");
     let arguments = variable(ARGUMENTS);
-    let failed = Command::new(built()).args(arguments.split('\x1f')).exec();
+    let failed = Command::new(example("monitor"))
+        .args(arguments.split('\x1f'))
+        .exec();
     panic!("the example cannot be run: {failed}");
 }
 

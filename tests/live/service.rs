@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::cgroup::Cgroup;
-use crate::harness::{Run, Stage, Start, deadline, eventually, require_root};
+use crate::harness::{Run, Stage, Start, deadline, eventually, example, require_root};
 
 mod admin;
 mod listing;
@@ -20,16 +20,6 @@ mod manager;
 mod notify;
 mod responses;
 mod socket;
-
-/// The path of an example of this build.
-fn example(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let built = own.ancestors().nth(2).expect("target/<profile>/deps/live");
-    let path = built.join("examples").join(name);
-    let hint = "cargo build --examples";
-    assert!(path.exists(), "{} is missing: {hint}", path.display());
-    path
-}
 
 /// A running monitor with a socket, of a cgroup of its own, and a stage beside it.
 struct Service {

@@ -382,6 +382,40 @@ fn forgotten_for_good() {
     watch.finish();
 }
 
+/// Check that an abuse which ends what a profile is trusted for does not take what was normal from
+/// the disk: put back, it finds the same abuse again.
+#[test]
+fn what_was_normal_can_be_had_back() {
+    let stage = Stage::new();
+    let (watch, _events) = watch(&stage);
+    let key = train(&stage, &watch, "calls");
+    watch.save().expect("it can be saved");
+    let limits = watch.limits().anomaly_limit(1);
+    watch.set_limits(limits).expect("it makes sense");
+    stage.run_ok(1, "calls", &deviation());
+    assert_eq!(stage.profile(&watch, "calls").state(), State::Training);
+    watch.save().expect("it can be saved");
+    let mut kept: Vec<_> = files(&folder(&stage))
+        .into_iter()
+        .map(|file| file.with_extension("normal"))
+        .filter(|file| file.exists())
+        .collect();
+    let kept = kept.pop().expect("what was normal is kept");
+
+    watch.reset(key).expect("the profile exists");
+    let kept = Profile::read_from(&kept).expect("it is a profile");
+    watch.import(&kept).expect("it is one of this machine's");
+    assert_eq!(stage.profile(&watch, "calls").state(), State::Normal);
+    stage.run_ok(1, "calls", &deviation());
+    let calls: Vec<_> = watch
+        .finish()
+        .of("anomaly", key)
+        .iter()
+        .map(|seen| seen.text("symbol.name").to_owned())
+        .collect();
+    assert_eq!(calls, ["getppid", "exit_group", "getppid", "exit_group"]);
+}
+
 /// Check that only what changed is written.
 #[test]
 fn only_what_changed_is_saved() {

@@ -9,20 +9,12 @@ use pty_process::blocking::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::pipe::End;
-use crate::harness::{Pipe, Stage, call, eventually, getppid, require_root};
+use crate::harness::{Pipe, Stage, call, eventually, example, getppid, require_root};
 use terminal::{Terminal, Told};
 
 fn monitor() -> PathBuf {
     require_root();
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let built = own.ancestors().nth(2).expect("target/<profile>/deps/live");
-    let path = built.join("examples/monitor");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --examples",
-        path.display()
-    );
-    path
+    example("monitor")
 }
 
 /// `monitor top` with a monitor of its own, of a shell that does what it is told.

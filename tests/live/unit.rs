@@ -15,8 +15,10 @@ use ebph::{Abi, Letter, Store, Symbol};
 use seccompiler::{SeccompAction, SeccompFilter};
 use serde_json::Value;
 
-use crate::harness::{call, deadline, eventually, getppid, helper, kernel, program, require_root};
-use crate::restricted::{Ended, built, for_plain_tracepoint};
+use crate::harness::{
+    call, deadline, eventually, example, getppid, helper, kernel, program, require_root,
+};
+use crate::restricted::{Ended, for_plain_tracepoint};
 
 const UNIT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -65,7 +67,7 @@ fn understood() {
     let copy = scratch.path().join("ebph-monitor.service");
     // The program is where the unit says only on a machine that it was installed on.
     let installed = "/usr/local/bin/monitor";
-    let here = built();
+    let here = example("monitor");
     let here = here.to_str().expect("test paths are UTF-8");
     assert!(one("ExecStart").starts_with(installed));
     fs::write(&copy, text().replace(installed, here)).expect("it can be written");
@@ -233,7 +235,7 @@ fn in_the_sandbox(more: &str, options: &[&str], kind: &str) {
     let child = command
         .env(WORDS, words.join("\x1f"))
         .env(CALLS, numbers.join(" "))
-        .env("EBPH_LIVE_MONITOR", built())
+        .env("EBPH_LIVE_MONITOR", example("monitor"))
         .env("EBPH_LIVE_VICTIM", program("calls"))
         .env("EBPH_LIVE_SCRATCH", scratch.path())
         .env(
@@ -251,7 +253,7 @@ fn in_the_sandbox(more: &str, options: &[&str], kind: &str) {
     wait_to_be_told(&told, "READY=1");
 
     let socket = scratch.path().join("run/monitor.sock");
-    let asked = Command::new(built())
+    let asked = Command::new(example("monitor"))
         .args(["admin", "status", "--json", "--socket"])
         .arg(&socket)
         .output()

@@ -6,6 +6,7 @@ mod folder;
 mod full;
 #[path = "../live/harness/helper.rs"]
 mod helper;
+mod kept;
 mod kill;
 mod names;
 mod together;

@@ -15,7 +15,7 @@ pub mod watch;
 
 pub use pairs::{assert_has, assert_lacks, held, learnt};
 pub use pipe::{Pipe, Terminal};
-pub use programs::program;
+pub use programs::{example, program};
 pub use stage::{Gated, Run, Stage, Start};
 pub use watch::{Seen, Watch, answers};
 
