@@ -57,7 +57,10 @@ pub enum Error {
     #[error("no process with pid {0}")]
     NoSuchProcess(u32),
     /// There is nothing at the path of a cgroup.
-    #[error("no cgroup at {}", .0.display())]
+    #[error(
+        "no cgroup at {}: version 2 is mounted at /sys/fs/cgroup, or at /sys/fs/cgroup/unified beside version 1",
+        .0.display()
+    )]
     NoSuchCgroup(PathBuf),
     /// The path exists and is not a directory of the cgroup v2 file system.
     #[error("{} is not a cgroup v2 directory", .0.display())]

@@ -26,22 +26,30 @@ const WAIT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a profile stays frozen before it becomes normal, on the boot-time clock; 7 days.
+    /// How long a profile stays frozen before it becomes normal, on the boot-time clock; 7 days. The
+    /// wait ends with a call, of the 64 that a thread makes next; until then what is new is learnt. With
+    /// zero a profile is normal as soon as it freezes.
     pub normal_wait: Duration,
-    /// More anomalies than this end a profile's normal state; 30.
+    /// More anomalies than this end a profile's normal state; 30. With zero the first one does.
+    ///
+    /// The profile then learns what its program does, and it is no longer judged. One abuse can have more
+    /// anomalies than the default, which is the thesis's: who would rather go on being told sets a thousand, or
+    /// `u64::MAX` for no end. What the profile was stays in its folder ([`Store`](crate::Store)).
     pub anomaly_limit: u64,
-    /// More anomalous calls than this, of a thread's last 128, wipe what is being learnt; 12.
+    /// More anomalous calls than this, of a thread's last 128, wipe what is being learnt; 12. With
+    /// zero each anomaly does.
     pub tolerize_limit: u64,
     /// A profile freezes once its calls exceed this ratio (numerator, denominator) of the calls
     /// it had made when it last learnt something; 128/32.
     pub freeze_factor: (u64, u64),
-    /// A profile does not freeze with fewer calls than this; 0. For services 100,000 is sensible.
+    /// A profile does not freeze with fewer calls than this; 0. For services 100,000 is sensible:
+    /// what they do rarely, they do by then.
     pub min_train_calls: u64,
     /// A profile does not freeze before this many of its processes ended; 0. For short-lived
     /// tools 100 is sensible.
     pub min_train_processes: u64,
     /// How many repeats of anomalies already reported are sent, per second and profile; 10. The
-    /// first of a kind is always sent.
+    /// first of a kind is always sent; with zero, nothing else.
     pub report_rate: u64,
     /// The same per second and thread, so that one thread cannot use up what its profile may
     /// send; 5.

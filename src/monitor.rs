@@ -155,7 +155,15 @@ impl Monitor {
     /// Returns the key of the file at `path`, as the kernel knows it: on some file systems
     /// stat(2) gives other numbers.
     ///
-    /// The key is that of a profile without script or partition.
+    /// The key is that of a profile without script or partition. Of a script, or where users or cgroups have
+    /// profiles of their own, look for the path among [`profiles`](Self::profiles):
+    ///
+    /// ```no_run
+    /// # let monitor = ebph::Monitor::builder().start()?;
+    /// let script = std::path::Path::new("/usr/local/bin/backup");
+    /// let found = monitor.profiles()?.find(|profile| profile.script() == Some(script));
+    /// # Ok::<(), ebph::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

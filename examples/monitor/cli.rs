@@ -16,6 +16,7 @@ use crate::inspect::Inspection;
 use crate::log_file::Rotation;
 use crate::ps::Listing;
 use crate::responses::{ResponseOptions, ResponseSettings};
+use crate::settings;
 use crate::top::Top;
 use crate::{FAILED, output};
 
@@ -52,6 +53,20 @@ pub struct WatchOptions {
     /// How long a profile stays frozen before it becomes normal, as in 7d, 90s, 10ms
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
     normal_wait: Duration,
+
+    /// A profile freezes when its calls are more than so many times those it had when it last learnt
+    /// something
+    #[arg(long, value_name = "N/D", default_value = "128/32", value_parser = settings::factor)]
+    freeze_factor: (u64, u64),
+
+    /// A profile does not freeze with fewer calls than this; 100,000 is a good value for services
+    #[arg(long, value_name = "N", default_value_t = Limits::default().min_train_calls)]
+    min_train_calls: u64,
+
+    /// A profile does not freeze before so many of its processes have ended; 100 is a good value for
+    /// short-lived tools
+    #[arg(long, value_name = "N", default_value_t = Limits::default().min_train_processes)]
+    min_train_processes: u64,
 
     /// A profile with more anomalies than this is no longer normal
     #[arg(long, value_name = "N", default_value_t = Limits::default().anomaly_limit)]
@@ -259,6 +274,9 @@ impl WatchOptions {
             scope: self.scope.unwrap_or(default),
             limits: Limits::default()
                 .normal_wait(self.normal_wait)
+                .freeze_factor(self.freeze_factor.0, self.freeze_factor.1)
+                .min_train_calls(self.min_train_calls)
+                .min_train_processes(self.min_train_processes)
                 .anomaly_limit(self.anomaly_limit)
                 .tolerize_limit(self.tolerize_limit)
                 .report_rate(self.report_rate)

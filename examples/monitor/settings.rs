@@ -64,6 +64,13 @@ impl<'de> Deserialize<'de> for Wait {
     }
 }
 
+/// Reads a freeze factor: a numerator and a denominator.
+pub fn factor(text: &str) -> Result<(u64, u64), &'static str> {
+    text.split_once('/')
+        .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)))
+        .ok_or("expected two numbers, as in 128/32")
+}
+
 impl Settings {
     /// Returns all limits.
     pub fn of(limits: &Limits) -> Self {
@@ -121,11 +128,8 @@ impl Settings {
             "anomaly-limit" => self.anomaly_limit = Some(number()?),
             "tolerize-limit" => self.tolerize_limit = Some(number()?),
             "freeze-factor" => {
-                let sides = value.split_once('/');
-                let sides = sides.and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)));
-                let sides = sides.ok_or_else(|| {
-                    format!("{name} cannot be {value:?}: expected two numbers, as in 128/32")
-                });
+                let sides = factor(value);
+                let sides = sides.map_err(|error| format!("{name} cannot be {value:?}: {error}"));
                 self.freeze_factor = Some(sides?);
             }
             "min-train-calls" => self.min_train_calls = Some(number()?),

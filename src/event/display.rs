@@ -52,7 +52,7 @@ impl fmt::Display for Event {
             Self::StartNormal(event) => {
                 profile_line(f, "normal", &event.context)?;
                 let how = if event.refresh {
-                    "what is normal was replaced"
+                    "what is normal was brought up to date"
                 } else {
                     "calls are judged from now on"
                 };

@@ -12,6 +12,12 @@ use super::Event;
 /// its handlers, so keep receiving until it has stopped, or drop the receiver first. Events for a
 /// channel whose receiver is gone are dropped in silence.
 ///
+/// A closure must say what it takes: `|event: &Event| ...`. The compiler cannot find that out here, and says
+/// that an implementation "is not general enough".
+///
+/// A handler begins before there is a [`Monitor`](crate::Monitor). Who wants to give the monitor commands because
+/// of an event sends it to the thread that has the monitor. A handler that owns one may drop it.
+///
 /// # Examples
 ///
 /// ```

@@ -35,10 +35,20 @@ pub enum Scope {
     /// A process, by its id in the caller's pid namespace, and all descendants it has or will
     /// have. Those whose parents ended before the start belong to another tree already.
     ///
-    /// A child of the embedding process is watched from its first exec on, so a command can be
-    /// watched from its first call: fork, start the monitor, and let the child exec.
+    /// With the pid of the embedding process these are the programs that it starts, each from its
+    /// first call on:
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    /// use ebph::{Monitor, Scope};
+    ///
+    /// let monitor = Monitor::builder().scope(Scope::Tree(std::process::id())).start()?;
+    /// let status = Command::new("/usr/sbin/nginx").status();
+    /// # Ok::<(), ebph::Error>(())
+    /// ```
     Tree(u32),
-    /// The processes of a cgroup (v2), by the path of its directory, and of those below it.
+    /// The processes of a cgroup (v2), by the path of its directory, and of those below it. Version 2 is
+    /// mounted at `/sys/fs/cgroup`, or at `/sys/fs/cgroup/unified` beside version 1.
     Cgroup(PathBuf),
 }
 
@@ -228,7 +238,8 @@ impl MonitorBuilder {
         self
     }
 
-    /// Adds a handler, which has a thread of its own and sees every event from the start on.
+    /// Adds a handler, which has a thread of its own and sees every event from the start on. A closure
+    /// needs its type: `|event: &Event| ...`.
     pub fn handler(mut self, handler: impl EventHandler) -> Self {
         self.handlers.push((None, Box::new(handler)));
         self
@@ -256,8 +267,9 @@ impl MonitorBuilder {
     /// program has changed trains on from its pairs, and
     /// [`Event::ExecutableChanged`](crate::Event::ExecutableChanged) says so. Of several files of a
     /// program, that of its present content counts, and of those the one saved last. Files that
-    /// cannot be used are set aside, with an event. Profiles are saved at intervals, when they make room for others, and at
-    /// the end. When room runs out, the least recently executed profile that no process uses is
+    /// cannot be used are set aside, with an event. Profiles are saved at intervals, when they make room for others, and
+    /// when the monitor is stopped or dropped. A signal that ends the process does neither: what was learnt since the last
+    /// save is lost then, so handle it. When room runs out, the least recently executed profile that no process uses is
     /// saved and evicted; it returns when its program is executed again.
     ///
     /// Without a folder nothing outlives the monitor, and a program for which there is no room is

@@ -70,7 +70,7 @@ impl Folder {
         }
         if metadata.mode() & OTHERS_WRITE != 0 {
             let why = "others than its owner can write to it, and so put profiles there by which \
-                       anything is normal: look at what is in it, then chmod 0700";
+                       anything is normal: use a folder for profiles alone, mode 0700";
             return Err(insecure(metadata.mode(), why.to_owned()));
         }
         Ok(Handle(file))

@@ -81,11 +81,11 @@ fn writable() {
     let store = Store::open(&folder).unwrap();
     for bits in [0o770, 0o702, 0o720, 0o1777] {
         set_mode(&folder, bits);
-        let found = insecure(Store::open(&folder), "chmod 0700");
+        let found = insecure(Store::open(&folder), "mode 0700");
         assert_eq!(found, bits);
-        insecure(store.save(&small()), "chmod 0700");
-        insecure(store.load(), "chmod 0700");
-        insecure(store.remove(&small()), "chmod 0700");
+        insecure(store.save(&small()), "mode 0700");
+        insecure(store.load(), "mode 0700");
+        insecure(store.remove(&small()), "mode 0700");
     }
     set_mode(&folder, 0o755);
     assert!(
@@ -106,7 +106,7 @@ fn links() {
     );
     fs::create_dir(&folder).unwrap();
     set_mode(&folder, 0o777);
-    insecure(Store::open(&link), "chmod 0700");
+    insecure(Store::open(&link), "mode 0700");
     set_mode(&folder, 0o700);
     let store = Store::open(&link).unwrap();
     store.save(&small()).unwrap();
