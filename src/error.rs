@@ -14,6 +14,19 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// A message is whole: what caused the error stands in it, and in the field `cause`. It is not the
 /// [`source`](std::error::Error::source) as well, so what prints chains of errors does not say it twice.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ebph::{Error, Monitor};
+///
+/// match Monitor::builder().start() {
+///     Ok(monitor) => drop(monitor),
+///     Err(Error::NotPrivileged { missing }) => eprintln!("ask for {}", missing.join(" and ")),
+///     Err(Error::KernelTooOld { .. } | Error::NoBtf) => eprintln!("go on without"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -285,6 +285,29 @@ pub struct MissedPair {
 }
 
 /// A call that did not fit what is normal for its program, with the evidence.
+///
+/// One act that is new to a program often takes dozens of calls that are: dozens of anomalies, of one
+/// process, within milliseconds. Who wants to be told once per incident groups them by the process, which is
+/// its pid and its start together, and looks at how large [`lfc`](Self::lfc) gets:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::time::Duration;
+/// use ebph::Anomaly;
+///
+/// #[derive(Default)]
+/// struct Incidents(HashMap<(Option<u32>, Duration), u32>);
+///
+/// impl Incidents {
+///     /// Tells whether it is worth a word: the first of a process, and when they become many.
+///     fn is_news(&mut self, anomaly: &Anomaly) -> bool {
+///         let who = &anomaly.context.actor;
+///         let seen = self.0.entry((who.pid, who.start)).or_default();
+///         *seen += 1;
+///         *seen == 1 || anomaly.lfc == 8
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Anomaly {

@@ -28,6 +28,10 @@
 //! Without privileges, [`Detector`] does the same to calls from anywhere, and [`trace`] reads them
 //! from recorded traces. What an agent does with events is tested with [`testing`].
 //!
+//! An agent that runs a service, and keeps what it learnt, is in `examples/agent.rs`. To see something within
+//! a minute, let a program do what it usually does, tell its profile that this is normal
+//! ([`Monitor::normalize`]), and have the program do something else.
+//!
 //! Profiles are kept in files ([`MonitorBuilder::profile_dir`], [`Store`], [`Profile::write_to`]),
 //! survive restarts, and can be taken to other machines ([`Monitor::export`],
 //! [`Monitor::import`], [`Profile::merge`], [`Profile::diff`]).

@@ -265,6 +265,18 @@ impl Monitor {
     /// # Errors
     ///
     /// As for [`profile`](Self::profile).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # let monitor = ebph::Monitor::builder().start()?;
+    /// let key = monitor.key_of("/usr/sbin/nginx")?;
+    /// match monitor.export(key)? {
+    ///     Some(profile) => profile.write_to("nginx.json".as_ref())?,
+    ///     None => eprintln!("nginx has not run yet"),
+    /// }
+    /// # Ok::<(), ebph::Error>(())
+    /// ```
     pub fn export(&self, key: Key) -> Result<Option<Profile>> {
         let profile = self.profile(key)?;
         Ok(profile.map(|profile| self.keeper.identified(profile)))
@@ -272,6 +284,9 @@ impl Monitor {
 
     /// Adds a profile from elsewhere to what there is of the same program: its pairs, counts and
     /// state, as if it had been learnt here.
+    ///
+    /// What either has seen is known from then on, and what either holds as normal is normal. Counts are
+    /// added, at each import anew. If one of the two is normal, the program is judged from its next call on.
     ///
     /// The program is found by its path. If what is there is not what the profile was learnt from,
     /// by its hash, nothing of it becomes normal: the program trains on from the profile's pairs.

@@ -25,6 +25,11 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Everything can be changed while the monitor runs:
 /// [`Monitor::set_responses`](crate::Monitor::set_responses).
 ///
+/// # Minimum kernel version
+///
+/// 6.1; to deny execs, one with BPF among its security modules, or that lets BPF programs change what its
+/// functions return. [`Monitor::preflight`](crate::Monitor::preflight) says whether this one does.
+///
 /// # Examples
 ///
 /// ```

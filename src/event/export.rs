@@ -58,12 +58,12 @@ impl fmt::Display for Severity {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
-    /// Hardly anything is known of the program, or not all of it, or it often does what it should
-    /// not.
+    /// The profile saw fewer than 1,000 calls, or could not learn them all, or more than one in a hundred
+    /// of them did not fit: it may not know the program well.
     Low,
-    /// Something is.
+    /// It saw fewer than 100,000 calls.
     Medium,
-    /// It was seen for long.
+    /// It saw more.
     High,
 }
 
