@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection lint fmt verifier package bench bench-report
+.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection lint fmt verifier package bench bench-report figures
 
 CARGO ?= cargo
 
@@ -83,6 +83,13 @@ bench-report: deps ## measure all that docs/performance.md shows, and write it t
 	@scripts/bench-deps.sh
 	@set -e; for bench in $(BENCHES); do $(CARGO) bench --locked --bench $$bench; done
 	env -u CARGO_TARGET_$(TRIPLE)_RUNNER $(CARGO) bench --locked --bench report
+
+# Hours: every benchmark, the detection test and all kernels. What each leaves below target is kept, so
+# that one part can be measured anew and the rest stays.
+figures: ## measure everything the README and docs/performance.md say, and write it there
+	$(MAKE) detection
+	$(MAKE) test-kernels KERNELS="host 6.1 6.12 6.18 7"
+	$(MAKE) bench-report
 
 package: deps ## pack the crate and build what was packed
 	$(CARGO) package --locked --allow-dirty

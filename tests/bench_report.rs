@@ -2,6 +2,8 @@
 
 #[path = "../benches/report/document.rs"]
 mod document;
+#[path = "../benches/report/figures.rs"]
+mod figures;
 #[path = "../benches/report/plot.rs"]
 mod plot;
 #[path = "../benches/record/mod.rs"]
@@ -222,4 +224,82 @@ fn plots() {
     }
     assert_eq!(plot::svg(&tables[0]).unwrap().as_ref(), Some(threads));
     assert!(tables[3].markdown().contains("| 6.10 | 231 |"));
+}
+
+/// Check what the README's table says of records, and that it says nothing unless it has all of them.
+#[test]
+fn figures_of_the_readme() {
+    let mut rows = vec![row("workloads", "normal", "nginx", "x", [1.0, 1.092, 1.2])];
+    rows.push(row(
+        "workloads",
+        "empty program",
+        "nginx",
+        "x",
+        [1.0, 1.036, 1.2],
+    ));
+    for (at, value) in [
+        ("getppid", 1.317),
+        ("write", 1.2),
+        ("read", 1.25),
+        ("fstat", 1.3),
+        ("no circles", 1.6),
+    ] {
+        for series in ["learning", "normal", "out of scope", "thesis"] {
+            rows.push(row("ratio", series, at, "x", [value; 3]));
+        }
+    }
+    for (series, ns) in [
+        ("nothing", 76.6),
+        ("normal", 107.0),
+        ("empty program", 99.9),
+    ] {
+        rows.push(row("overhead", series, "getppid", "ns", [ns; 3]));
+        for at in ["fork+execve", "pipe"] {
+            rows.push(row("percent", series, at, "%", [4.65; 3]));
+        }
+    }
+    rows.push(row("memory", "ebph", "45", "KB", [26.4; 3]));
+    rows.push(row("memory", "the thesis's ebpH", "45", "KB", [405.0; 3]));
+    rows.push(row("pools", "by default", "in all", "KB", [31_400.0; 3]));
+    rows.push(row("start", "start", "10", "s", [0.219; 3]));
+    rows.push(row(
+        "start",
+        "start with all saved",
+        "1000",
+        "s",
+        [0.412; 3],
+    ));
+    let some = r#"{"calls":1000000,"anomalous":11}"#;
+    let detection = format!(
+        r#"{{"programs":[{{"calm":{some},"busy":{some},"before_abuse":{some},"abuses":[
+            {{"visible":true,"tried":5,"detected":4}},{{"visible":false,"tried":5,"detected":0}}]}}]}}"#
+    );
+    let line = |kernel, passed, commit| {
+        format!(r#"{{"kernel":"{kernel}","passed":{passed},"failed":1,"commit":"{commit}"}}"#)
+    };
+    let kernels = [
+        line("6.1, amd64", 1, "a"),
+        line("7.3, arm64", 8, "b"),
+        line("6.1, amd64", 9, "c"),
+    ];
+    let others = figures::Others {
+        detection,
+        kernels: kernels.join("\n"),
+    };
+    let text = figures::markdown(&record(&rows), &others).unwrap();
+    for wanted in [
+        "| learning 1.20 to 1.32, normal 1.20 to 1.32, outside the scope 1.20 to 1.32 times |",
+        "| 30 ns; by an empty program 23 ns |",
+        "| nginx 9 (4) |",
+        "| 26 KB; in the thesis 405 KB |",
+        "| 31 MB |",
+        "| 0.22 s; 0.41 s |",
+        "| 4 of 5, in 1 programs |",
+        "| 11 of a million calls (33 of 3,000,000) |",
+        "| 7.3, arm64: 8 of 9 at b; 6.1, amd64: 9 of 10 at c |",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    let lacking = figures::markdown(&record(&rows[1..]), &others).unwrap_err();
+    assert!(lacking.to_string().contains("nginx"), "{lacking}");
 }

@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// Where and when.
-    fn measured(&self) -> String {
+    pub fn measured(&self) -> String {
         let Place {
             commit,
             kernel,

@@ -89,6 +89,15 @@ fi
 
 logs=${EBPH_KERNELS_LOGS:-${CARGO_TARGET_DIR:-target}/kernels}
 mkdir -p "$logs"
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+[ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || commit=$commit+
+
+# What the README says of kernels: a line for each run of all tests.
+record() { # record NAME COUNTS
+	local passed=${2%% *} failed=${2#*; }
+	printf '{"kernel":"%s","passed":%d,"failed":%d,"commit":"%s"}\n' \
+		"$1" "$passed" "${failed%% *}" "$commit" >>"$logs/whole.jsonl"
+}
 
 failures=0
 for release in "${releases[@]}"; do
@@ -127,6 +136,7 @@ for release in "${releases[@]}"; do
 	124:*) verdict="not done in time" ;;
 	*) verdict="failed: $log" ;;
 	esac
+	[ $# -gt 0 ] || [ "${tests[*]}" != "$live" ] || [ -z "$counts" ] || record "$name, $arch" "$counts"
 	printf '%-32s %-24s %5s s   %s\n' "$name" "${counts:-no result}" "$took" "$verdict"
 	if [ -n "$verdict" ]; then
 		failures=$((failures + 1))
