@@ -50,5 +50,6 @@ fn ends_and_goes_on() {
     let told = run(&folder, &service);
     assert!(told.contains("loaded: "), "{told}");
     let exported = Profile::read_from(&folder.join("service.json")).expect("it was exported");
-    assert_eq!(exported.train_count(), 2 * first);
+    // Not twice as many: the shell may be ended before or after it executes `sleep`.
+    assert!(exported.train_count() > first);
 }
