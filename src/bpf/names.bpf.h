@@ -34,6 +34,60 @@ static int hash__step(u32 i, struct hash_job *job)
 	return 0;
 }
 
+/* Where a script's name goes on after "./", which says nothing. */
+static __always_inline const char *script__plain(const char *filename)
+{
+	char first[2];
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if (bpf_probe_read_kernel(first, sizeof(first), filename) || first[0] != '.' ||
+		    first[1] != '/')
+			break;
+		filename += 2;
+	}
+	return filename;
+}
+
+/* Puts the path by which a script was executed at the beginning of the cell, with the
+ * working directory before it if it is a relative one; answers its length. 0: it is
+ * not to be had, or too long. */
+static __noinline u32 script__path(u64 address, u32 cell)
+{
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &cell);
+	struct task_struct *task = bpf_get_current_task_btf();
+	const char *filename = script__plain((const char *)address);
+	u32 at, length, cut = 0;
+	long got;
+
+	if (!s)
+		return 0;
+	got = bpf_probe_read_kernel_str(s->path, PATH_ROOM, filename);
+	if (got <= 1) {
+		count(failed_read);
+		return 0;
+	}
+	if (s->path[0] == '/')
+		return got - 1;
+	at = path__walk(&BPF_CORE_READ(task, fs)->pwd, cell, &cut);
+	length = PATH_ROOM - at;
+	if (cut || at > PATH_ROOM || length >= PATH_ROOM / 2)
+		return 0;
+	opaque(length);
+	length &= PATH_ROOM / 2 - 1;
+	opaque(at);
+	/* To the front, by a copy that begins there. */
+	if (bpf_probe_read_kernel(s->path, length, &s->path[at & (PATH_ROOM - 1)])) {
+		count(failed_read);
+		return 0;
+	}
+	s->path[length] = '/';
+	got = bpf_probe_read_kernel_str(&s->path[length + 1], PATH_ROOM / 2, filename);
+	if (got <= 1 || got == PATH_ROOM / 2)
+		return 0;
+	return length + got;
+}
+
 /* The part of a key that tells scripts of one interpreter apart; 0: no script.
  * The script's inode is out of reach by now, its path is not. */
 static __noinline u64 script__hash(struct linux_binprm *bprm)
@@ -43,21 +97,18 @@ static __noinline u64 script__hash(struct linux_binprm *bprm)
 	struct hash_job job = { .hash = 0 };
 	struct inode *cwd;
 	struct scratch *s;
-	long n;
+	long got;
 
 	if (!cfg_scripts || filename == BPF_CORE_READ(bprm, interp))
 		return 0;
 	s = scratch__claim(&job.cell);
 	if (!s)
 		return 0;
-	n = bpf_probe_read_kernel_str(s->path, PATH_ROOM, filename);
-	if (n <= 1) {
-		count(failed_read);
-		scratch__release(s);
-		return 0;
-	}
-	job.length = n - 1;
-	if (s->path[0] != '/') {
+	job.length = script__path((u64)filename, job.cell);
+	if (!job.length) {
+		/* By the directory itself, then. */
+		got = bpf_probe_read_kernel_str(s->path, PATH_ROOM, filename);
+		job.length = got > 1 ? got - 1 : 0;
 		cwd = BPF_CORE_READ(task, fs, pwd.dentry, d_inode);
 		job.hash = hash__mix(job.hash, BPF_CORE_READ(cwd, i_sb, s_dev));
 		job.hash = hash__mix(job.hash, BPF_CORE_READ(cwd, i_ino));
@@ -86,72 +137,19 @@ __noinline int names__exe(struct ebph_names *n)
 	return flags;
 }
 
-/* A relative script's path, with the working directory before it. */
-__noinline int names__relative(struct ebph_names *n, u64 address)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	const char *filename = (const char *)address;
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
-	u32 flags = 0, cell = 0, cut = 0, at, length;
-	struct scratch *s;
-	long got, room;
-
-	if (!n)
-		return 0;
-	s = scratch__claim(&cell);
-	if (!s)
-		return EBPH_PROFILE_SCRIPT_TRUNCATED;
-	at = path__walk(&fs->pwd, cell, &cut);
-	length = at < PATH_ROOM ? PATH_ROOM - at : 0;
-	/* Half of the room at most is the directory's. */
-	if (cut || length > EBPH_PATH / 2) {
-		flags |= EBPH_PROFILE_SCRIPT_TRUNCATED;
-		length = 0;
-	} else {
-		path__keep(n->script, s, at, PATH_ROOM);
-		opaque(length);
-		length &= EBPH_PATH - 1;
-		n->script[length] = '/';
-		length += 1;
-	}
-	scratch__release(s);
-	/* Two calls: the verifier does not see that what one part has the other
-	 * has not. */
-	room = length ? EBPH_PATH / 2 - 1 : EBPH_PATH;
-	opaque(length);
-	if (!length)
-		got = bpf_probe_read_kernel_str(n->script, EBPH_PATH, filename);
-	else if (length <= EBPH_PATH / 2 + 1)
-		got = bpf_probe_read_kernel_str(&n->script[length], EBPH_PATH / 2 - 1, filename);
-	else
-		return flags;
-	if (got < 0)
-		count(failed_read);
-	if (got == room)
-		flags |= EBPH_PROFILE_SCRIPT_TRUNCATED;
-	return flags;
-}
-
 static __always_inline u32 names__script(struct ebph_names *n, u64 address)
 {
-	u32 flags = 0, cell = 0;
+	u32 flags = EBPH_PROFILE_SCRIPT_TRUNCATED, cell = 0, length;
 	struct scratch *s;
-	char first = 0;
-	long got;
 
 	if (!n)
 		return 0;
-	bpf_probe_read_kernel(&first, sizeof(first), (const char *)address);
-	if (first != '/')
-		return names__relative(n, address);
 	s = scratch__claim(&cell);
 	if (!s)
-		return EBPH_PROFILE_SCRIPT_TRUNCATED;
-	got = bpf_probe_read_kernel_str(s->path, PATH_ROOM, (const char *)address);
-	if (got < 1)
-		count(failed_read);
-	else if (path__keep(n->script, s, 0, got - 1))
-		flags = EBPH_PROFILE_SCRIPT_TRUNCATED;
+		return flags;
+	length = script__path(address, cell);
+	if (length && !path__keep(n->script, s, 0, length))
+		flags = 0;
 	scratch__release(s);
 	return flags;
 }

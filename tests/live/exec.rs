@@ -1,5 +1,7 @@
 //! Exec: which profile a program gets, and what an exec that fails must not change.
 
+use std::path::Path;
+
 use crate::harness::{Stage, Start, assert_has, assert_lacks, getppid, learnt};
 
 /// Check that an exec gives a new profile and an empty window.
@@ -110,7 +112,7 @@ fn scripts_have_their_own_profiles() {
 }
 
 /// Check that scripts with the same relative path in different directories are told apart, and
-/// that the same script is the same however often it runs.
+/// that the same script is the same however often it runs, by its relative path or its whole one.
 #[test]
 fn relative_scripts_are_told_apart() {
     let stage = Stage::new();
@@ -122,16 +124,22 @@ fn relative_scripts_are_told_apart() {
         stage.file(&format!("{directory}/script"), &text);
     }
     let root = stage.directory().display();
-    let commands = format!("cd {root}/one; ./script; cd ../two; ./script; ./script");
-    stage.run_ok(1, "/bin/sh", &["-c", &commands]);
-    let mut counts: Vec<_> = watch
+    let commands = [
+        "cd one; ./script; cd ..; ./one/script; ././one/script".to_owned(),
+        format!("cd two; ./script; {root}/two/script; cd /; .{root}/two/script"),
+    ];
+    for commands in commands {
+        stage.run_ok(1, "/bin/sh", &["-c", &format!("cd {root}; {commands}")]);
+    }
+    let mut found: Vec<_> = watch
         .profiles()
         .expect("profiles can be read")
         .filter(|profile| profile.exe() == Some(&interpreter))
-        .map(|profile| profile.train_count())
+        .map(|profile| (profile.script().map(Path::to_owned), profile.train_count()))
         .collect();
-    counts.sort_unstable();
-    assert_eq!(counts, [11, 42]);
+    found.sort_unstable();
+    let script = |directory: &str| Some(stage.directory().join(directory).join("script"));
+    assert_eq!(found, [(script("one"), 33), (script("two"), 63)]);
     watch.finish();
 }
 
