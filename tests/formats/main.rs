@@ -4,6 +4,7 @@
 mod documented;
 mod ecs;
 mod journal;
+mod layers;
 mod ocsf;
 mod stub;
 mod syslog;
