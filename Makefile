@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection lint fmt verifier package bench bench-report figures
+.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection lint fmt verifier package minimal-versions deny bench bench-report figures
 
 CARGO ?= cargo
 
@@ -14,7 +14,7 @@ endif
 C_SOURCES = $(wildcard src/bpf/*.[ch] include/ebph/*.h include/vmlinux/*.h tests/programs/*.[ch] examples/programs/*.[ch] benches/*.[ch] benches/*/*.[ch])
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 deps: ## install what the build needs (Debian, Ubuntu; names it elsewhere)
 	@scripts/deps.sh
@@ -91,5 +91,14 @@ figures: ## measure everything the README and docs/performance.md say, and write
 	$(MAKE) test-kernels KERNELS="host 6.1 6.12 6.18 7"
 	$(MAKE) bench-report
 
-package: deps ## pack the crate and build what was packed
-	$(CARGO) package --locked --allow-dirty
+package: deps ## pack the crate, and build on what was packed from outside
+	@scripts/package.sh
+
+minimal-versions: deps ## whether the oldest dependencies that Cargo.toml allows will do
+	@scripts/minimal-versions.sh
+
+# The advisories are fetched from the RustSec database on GitHub.
+DENY ?= advisories bans licenses sources
+deny: ## licences, duplicates, sources and advisories of all dependencies, by cargo-deny: DENY="licenses"
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check $(DENY)

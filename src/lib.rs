@@ -66,6 +66,16 @@
 //! asked for ([`MonitorBuilder::max_profiles`], [`MonitorBuilder::max_rows`]). `cargo bench` measures all that on
 //! the machine at hand.
 //!
+//! # Building
+//!
+//! The build script compiles the BPF programs with clang, 14 or newer (`CLANG` names another one than that in `PATH`).
+//! libbpf is compiled as well, which takes a C compiler, make, pkg-config, and the headers of libelf and zlib.
+//! Those two are linked dynamically, unless a feature says otherwise:
+//!
+//! - `static` links the system's `libelf.a` and `libz.a`; `LIBBPF_SYS_LIBRARY_PATH` names their folder.
+//! - `vendored` compiles both from source, which takes autoconf, automake, autopoint, bison, flex and gawk, and links
+//!   them statically.
+//!
 #![doc = include_str!("../docs/losses.md")]
 #![doc = include_str!("../docs/known-problems.md")]
 //! # What a version promises

@@ -12,6 +12,8 @@ mod walk;
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
+use libbpf_rs::libbpf_sys;
+
 pub(crate) use grace::{GracePeriod, try_map};
 pub(crate) use program::{Program, ProgramInfo, info, memlock, own};
 pub(crate) use statistics::enable_stats;

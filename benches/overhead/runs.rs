@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
+use libbpf_rs::libbpf_sys;
 use libbpf_rs::query::ProgInfoIter;
 
 use crate::Failure;

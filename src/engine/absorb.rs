@@ -14,8 +14,6 @@ use crate::snapshot;
 use crate::syscall::Symbol;
 
 const BASIS_OVER: u64 = snapshot::BASIS_OVER;
-const PATH_ROOM: usize = types::ebph_limit::EBPH_PATH.0 as usize;
-const SYMBOLS: usize = types::ebph_symbol::EBPH_SYMBOLS.0 as usize;
 /// The largest count that is taken over.
 const COUNT_LIMIT: u64 = 1 << 48;
 
@@ -236,9 +234,9 @@ fn now_ns() -> i64 {
 }
 
 /// The end of a path, with a zero behind it; true if its beginning did not fit.
-fn keep_end(to: &mut [u8; PATH_ROOM], path: &Path) -> bool {
+fn keep_end(to: &mut [u8], path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
-    let kept = &bytes[bytes.len().saturating_sub(PATH_ROOM - 1)..];
+    let kept = &bytes[(bytes.len() + 1).saturating_sub(to.len())..];
     to[..kept.len()].copy_from_slice(kept);
     kept.len() < bytes.len()
 }
@@ -248,7 +246,7 @@ fn keep_end(to: &mut [u8; PATH_ROOM], path: &Path) -> bool {
 ///
 /// Where calls share an id here and not there, what is known of one is known of all of them: a
 /// profile of more than 254 calls cannot do better.
-fn translate(profile: &Profile, ids: &[u8; SYMBOLS], pairs_only: bool) -> Vec<Option<Box<Row>>> {
+fn translate(profile: &Profile, ids: &[u8], pairs_only: bool) -> Vec<Option<Box<Row>>> {
     let parts = profile.parts();
     let mut names: Vec<Vec<u8>> = vec![Vec::new(); 256];
     for (symbol, id) in &parts.ids {
@@ -284,7 +282,7 @@ fn translate(profile: &Profile, ids: &[u8; SYMBOLS], pairs_only: bool) -> Vec<Op
     rows
 }
 
-fn wire_id(symbol: Symbol, ids: &[u8; SYMBOLS]) -> u8 {
+fn wire_id(symbol: Symbol, ids: &[u8]) -> u8 {
     symbol
         .to_wire()
         .and_then(|letter| ids.get(usize::from(letter)))

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use libbpf_rs::libbpf_sys;
+
 use super::create_map;
 
 /// An array of one element.

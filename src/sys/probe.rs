@@ -2,6 +2,8 @@
 
 use std::io;
 
+use libbpf_rs::libbpf_sys;
+
 use super::{create_map, owned};
 
 /// A kind of program that does nothing, and what it would be attached to.

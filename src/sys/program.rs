@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use libbpf_rs::libbpf_sys;
+
 use super::owned;
 use crate::error::{Error, Result};
 use crate::skel::Wire;

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use libbpf_rs::libbpf_sys;
+
 use super::owned;
 
 /// Has the kernel count runs of BPF programs, and their time, while the file is open.
