@@ -91,7 +91,7 @@
 //! libbpf is not.
 //!
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
 
 mod clock;
 pub mod detector;

@@ -57,7 +57,7 @@ impl Event {
 
 impl Call<'_> {
     /// The names of the calls, oldest first; the call itself is the last.
-    pub fn window(&self) -> Vec<Cow<'static, str>> {
+    pub(crate) fn window(&self) -> Vec<Cow<'static, str>> {
         let abi = self.symbol.abi();
         let names = self.window.iter().map(|letter| letter.name_beside(abi));
         names.collect()

@@ -63,7 +63,7 @@ pub(super) struct CircumstancesForm<'a> {
 
 impl<'a> CircumstancesForm<'a> {
     /// Lays circumstances out, and adds what is to be said about them to the marks.
-    pub fn of(from: &'a Circumstances, marks: &mut Marks<'a>) -> Self {
+    pub(super) fn of(from: &'a Circumstances, marks: &mut Marks<'a>) -> Self {
         if from.exe_deleted {
             marks.push(EXE_DELETED.into());
         }
@@ -106,7 +106,7 @@ impl<'a> CircumstancesForm<'a> {
     ///
     /// A later version may know capabilities and runtimes that have no name here: they become
     /// unknown, since an alert must not be refused for that.
-    pub fn into_circumstances(self, marks: &[Cow<'_, str>]) -> Circumstances {
+    pub(super) fn into_circumstances(self, marks: &[Cow<'_, str>]) -> Circumstances {
         let paths = |name, value: Option<Cow<'_, str>>| {
             fact(
                 marks,
