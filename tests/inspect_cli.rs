@@ -1,5 +1,8 @@
 //! `monitor inspect` on profile files: needs the examples (`cargo build --examples`), no privileges.
 
+#[path = "live/harness/built.rs"]
+mod built;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -10,15 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn example(name: &str) -> Command {
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let built = own.ancestors().nth(2).expect("target/<profile>/deps/...");
-    let path: PathBuf = built.join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --examples",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     command.stdin(Stdio::null());
     command
 }

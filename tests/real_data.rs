@@ -7,6 +7,8 @@
 //!
 //! The test named for it needs root: it runs the traces through the detector in the kernel.
 
+#[path = "live/harness/built.rs"]
+mod built;
 #[path = "real_data/data.rs"]
 mod data;
 #[path = "replay_cli/tool.rs"]

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use ebph::{Abi, How, Profile, State, Symbol};
 use tempfile::TempDir;
 
+use harness::built;
 use tool::{replay, run, run_with};
 
 const HEADER: &str = "trace,calls,anomalous,misses,max_lfc,first\n";

@@ -2,20 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+
+use crate::built;
 
 /// A run of `replay`, with nothing on its standard input.
 pub fn replay() -> Command {
-    let own = std::env::current_exe().expect("/proc is mounted");
-    let built = own.ancestors().nth(2).expect("target/<profile>/deps/...");
-    let path: PathBuf = built.join("examples/replay");
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --examples",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example("replay"));
     command.stdin(Stdio::null());
     command
 }

@@ -4,6 +4,7 @@
 //! other and beside whatever else the machine does. Nothing sleeps to let something happen: what
 //! must happen is awaited, up to [`deadline`].
 
+pub mod built;
 pub mod cgroup;
 pub mod helper;
 pub mod kernel;
@@ -13,9 +14,10 @@ pub mod programs;
 pub mod stage;
 pub mod watch;
 
+pub use built::example;
 pub use pairs::{assert_has, assert_lacks, held, learnt};
 pub use pipe::{Pipe, Terminal};
-pub use programs::{example, program};
+pub use programs::program;
 pub use stage::{Gated, Run, Stage, Start};
 pub use watch::{Seen, Watch, answers};
 
