@@ -10,7 +10,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use ebph::{Event, Monitor, Profile, Scope};
@@ -20,11 +20,7 @@ use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
     match run() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(status) => {
-            eprintln!("agent: the service ended: {status}");
-            ExitCode::FAILURE
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("agent: {error}");
             ExitCode::FAILURE
@@ -32,7 +28,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<ExitStatus, Box<dyn Error>> {
+fn run() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(service)) = (words.next(), words.next()) else {
         return Err("usage: agent FOLDER PATH-OF-SERVICE [ARGUMENTS]".into());
@@ -53,9 +49,13 @@ fn run() -> Result<ExitStatus, Box<dyn Error>> {
     // Programs are known by the path that the kernel executed, scripts by the one that it was given.
     let service = service.canonicalize()?;
     let mut child = Command::new(&service).args(words).spawn()?;
+    let mut asked = false;
     let status = loop {
         if signals.wait().any(|signal| signal != SIGCHLD) {
-            kill_process(Pid::from_child(&child), Signal::TERM)?;
+            // Who asks twice does not want to wait.
+            let signal = if asked { Signal::KILL } else { Signal::TERM };
+            kill_process(Pid::from_child(&child), signal)?;
+            asked = true;
         }
         if let Some(status) = child.try_wait()? {
             break status;
@@ -69,7 +69,10 @@ fn run() -> Result<ExitStatus, Box<dyn Error>> {
         whole.write_to(&folder.join("service.json"))?;
     }
     monitor.stop()?; // saves what is in the folder
-    Ok(status)
+    if asked || status.success() {
+        return Ok(());
+    }
+    Err(format!("the service ended: {status}").into())
 }
 
 fn tell(event: &Event) {

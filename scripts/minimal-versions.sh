@@ -8,7 +8,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 git ls-files -z | xargs -0 cp --parents -t "$work"
 cd "$work"
 export CARGO_TARGET_DIR="$work/target"

@@ -15,7 +15,9 @@ cargo=${CARGO:-cargo}
 target=$(pwd)/target
 target=${CARGO_TARGET_DIR:-$target}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 "$cargo" package --locked --allow-dirty --no-verify
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)

@@ -249,7 +249,7 @@ impl Responses {
     }
 
     /// Returns the same, all of them only to say what would have been done, or all in earnest.
-    /// What is set after `dry_run(true)` is a dry run too.
+    /// What these methods set after `dry_run(true)` is a dry run too.
     #[must_use]
     pub fn dry_run(mut self, dry: bool) -> Self {
         self.rehearsed = dry;

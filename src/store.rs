@@ -28,7 +28,7 @@ const NORMAL: &str = "normal";
 /// process or the machine, each is as it was saved once. Several processes can use one folder, but only one monitor at a time.
 ///
 /// A profile that is no longer normal, because there were too many anomalies perhaps, is saved as the
-/// training profile that it is. What it was while it was normal stays beside it, in a file of the same name that ends in
+/// training profile that it is. What it was when it was last saved as a normal one stays beside it, in a file of the same name that ends in
 /// `.normal`, so that whoever looks into the matter can have it back: [`Profile::read_from`],
 /// [`Monitor::reset`](crate::Monitor::reset), [`Monitor::import`](crate::Monitor::import).
 ///
@@ -182,6 +182,11 @@ impl Store {
         self.path().join(name::of(profile))
     }
 
+    /// Removes the file at `path`, of a profile that is forgotten.
+    pub(crate) fn discard(&self, path: &Path) -> Result<()> {
+        self.remove_file(path).map(|_was_there| ())
+    }
+
     fn remove_file(&self, path: &Path) -> Result<bool> {
         let handle = self.folder.check()?;
         let _lock = handle.share();
@@ -215,6 +220,12 @@ fn keep_normal(path: &Path, next: &Profile) -> Result<()> {
     }
     match file::read(path, libc::O_NOFOLLOW) {
         Ok(last) if last.state() == State::Normal => last.write_to(&path.with_extension(NORMAL)),
+        Err(FormatError::Unreadable { cause }) if cause.kind() != io::ErrorKind::NotFound => {
+            // It may be a normal one.
+            Err(Error::io(format!("reading profile {}", path.display()))(
+                cause,
+            ))
+        }
         // Nothing there, or nothing to keep: what is no profile is for a load to set aside.
         _ => Ok(()),
     }

@@ -132,12 +132,19 @@ fn detection(text: &str) -> Result<(String, String), Failure> {
     ))
 }
 
-/// The last whole run on each kernel.
+/// A kernel's series and architecture, without which build of it.
+fn series(kernel: &str) -> (String, Option<&str>) {
+    let (release, arch) = kernel.split_once(", ").unzip();
+    let numbers = release.unwrap_or(kernel).split('.').take(2);
+    (numbers.collect::<Vec<_>>().join("."), arch)
+}
+
+/// The last whole run on each series of kernels.
 fn kernels(text: &str) -> Result<String, Failure> {
     let mut last: Vec<OnKernel> = Vec::new();
     for line in text.lines() {
         let run: OnKernel = serde_json::from_str(line)?;
-        last.retain(|other| other.kernel != run.kernel);
+        last.retain(|other| series(&other.kernel) != series(&run.kernel));
         last.push(run);
     }
     let all = last.iter().map(|run| {
@@ -231,7 +238,7 @@ pub fn markdown(tables: &[Table], others: &Others) -> Result<String, Failure> {
         text.push_str(&format!("| {what} | {figure} |\n"));
     }
     text.push_str(&format!(
-        "\nBy `make figures`: {} Whole programs at {}, memory and start at {}.\n",
+        "\nBy `make figures`: {} Whole programs at {}, memory and start at {}, detection as it was tried last.\n",
         figures.table("ratio")?.measured(),
         figures.commit("workloads")?,
         figures.commit("start")?

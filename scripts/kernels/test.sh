@@ -129,7 +129,10 @@ for release in "${releases[@]}"; do
 			>"$log" 2>&1 || status=$?
 	fi
 	took=$(($(date +%s) - began))
-	counts=$(sed -n 's/^test result: [^ ]* \([0-9]* passed; [0-9]* failed\);.*/\1/p' "$log" | tail -n 1)
+	# In an emulator the tests for such kernels come first, and have a result of their own.
+	results=2
+	[ "$release" != host ] && [ "${tests[0]}" != true ] || results=1
+	counts=$(sed -n 's/^test result: [^ ]* \([0-9]* passed; [0-9]* failed\);.*/\1/p' "$log" | sed -n "${results}p")
 	case $status:$counts in
 	0:"0 passed"* | 0:) verdict="no test was run" ;;
 	0:?*) verdict= ;;

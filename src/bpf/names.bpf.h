@@ -34,17 +34,22 @@ static int hash__step(u32 i, struct hash_job *job)
 	return 0;
 }
 
-/* Where a script's name goes on after "./", which says nothing. */
+/* Where a relative name goes on after "./", which says nothing, and the slashes that may
+ * follow. */
 static __always_inline const char *script__plain(const char *filename)
 {
 	char first[2];
 	int i;
 
-	for (i = 0; i < 4; i++) {
-		if (bpf_probe_read_kernel(first, sizeof(first), filename) || first[0] != '.' ||
-		    first[1] != '/')
+	for (i = 0; i < 8; i++) {
+		if (bpf_probe_read_kernel(first, sizeof(first), filename))
 			break;
-		filename += 2;
+		if (first[0] == '/')
+			filename += 1;
+		else if (first[0] == '.' && first[1] == '/')
+			filename += 2;
+		else
+			break;
 	}
 	return filename;
 }
@@ -56,7 +61,7 @@ static __noinline u32 script__path(u64 address, u32 cell)
 {
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &cell);
 	struct task_struct *task = bpf_get_current_task_btf();
-	const char *filename = script__plain((const char *)address);
+	const char *filename = (const char *)address;
 	u32 at, length, cut = 0;
 	long got;
 
@@ -69,6 +74,8 @@ static __noinline u32 script__path(u64 address, u32 cell)
 	}
 	if (s->path[0] == '/')
 		return got - 1;
+	/* Whatever is left of it now is relative, with a slash at its beginning too. */
+	filename = script__plain(filename);
 	at = path__walk(&BPF_CORE_READ(task, fs)->pwd, cell, &cut);
 	length = PATH_ROOM - at;
 	if (cut || at > PATH_ROOM || length >= PATH_ROOM / 2)
@@ -77,15 +84,21 @@ static __noinline u32 script__path(u64 address, u32 cell)
 	length &= PATH_ROOM / 2 - 1;
 	opaque(at);
 	/* To the front, by a copy that begins there. */
-	if (bpf_probe_read_kernel(s->path, length, &s->path[at & (PATH_ROOM - 1)])) {
-		count(failed_read);
+	if (bpf_probe_read_kernel(s->path, length, &s->path[at & (PATH_ROOM - 1)]))
 		return 0;
-	}
 	s->path[length] = '/';
 	got = bpf_probe_read_kernel_str(&s->path[length + 1], PATH_ROOM / 2, filename);
-	if (got <= 1 || got == PATH_ROOM / 2)
-		return 0;
-	return length + got;
+	if (got > 1 && got < PATH_ROOM / 2)
+		return length + got;
+	return 0;
+}
+
+/* The name alone, where that is all that there is. */
+static __always_inline u32 script__name(struct scratch *s, u64 address)
+{
+	long got = bpf_probe_read_kernel_str(s->path, PATH_ROOM, (const char *)address);
+
+	return got > 1 ? got - 1 : 0;
 }
 
 /* The part of a key that tells scripts of one interpreter apart; 0: no script.
@@ -97,7 +110,6 @@ static __noinline u64 script__hash(struct linux_binprm *bprm)
 	struct hash_job job = { .hash = 0 };
 	struct inode *cwd;
 	struct scratch *s;
-	long got;
 
 	if (!cfg_scripts || filename == BPF_CORE_READ(bprm, interp))
 		return 0;
@@ -107,8 +119,7 @@ static __noinline u64 script__hash(struct linux_binprm *bprm)
 	job.length = script__path((u64)filename, job.cell);
 	if (!job.length) {
 		/* By the directory itself, then. */
-		got = bpf_probe_read_kernel_str(s->path, PATH_ROOM, filename);
-		job.length = got > 1 ? got - 1 : 0;
+		job.length = script__name(s, (u64)filename);
 		cwd = BPF_CORE_READ(task, fs, pwd.dentry, d_inode);
 		job.hash = hash__mix(job.hash, BPF_CORE_READ(cwd, i_sb, s_dev));
 		job.hash = hash__mix(job.hash, BPF_CORE_READ(cwd, i_ino));
@@ -148,7 +159,9 @@ static __always_inline u32 names__script(struct ebph_names *n, u64 address)
 	if (!s)
 		return flags;
 	length = script__path(address, cell);
-	if (length && !path__keep(n->script, s, 0, length))
+	if (!length)
+		path__keep(n->script, s, 0, script__name(s, address));
+	else if (!path__keep(n->script, s, 0, length))
 		flags = 0;
 	scratch__release(s);
 	return flags;

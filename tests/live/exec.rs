@@ -125,7 +125,7 @@ fn relative_scripts_are_told_apart() {
     }
     let root = stage.directory().display();
     let commands = [
-        "cd one; ./script; cd ..; ./one/script; ././one/script".to_owned(),
+        "cd one; ./script; cd ..; ./one/script; .//./one/script".to_owned(),
         format!("cd two; ./script; {root}/two/script; cd /; .{root}/two/script"),
     ];
     for commands in commands {

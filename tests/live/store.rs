@@ -400,13 +400,17 @@ fn what_was_normal_can_be_had_back() {
         .map(|file| file.with_extension("normal"))
         .filter(|file| file.exists())
         .collect();
-    let kept = kept.pop().expect("what was normal is kept");
+    let path = kept.pop().expect("what was normal is kept");
 
     watch.reset(key).expect("the profile exists");
-    let kept = Profile::read_from(&kept).expect("it is a profile");
+    let kept = Profile::read_from(&path).expect("it is a profile");
     watch.import(&kept).expect("it is one of this machine's");
+    watch.save().expect("it can be saved");
+    assert!(path.exists(), "it stays until it is forgotten");
     assert_eq!(stage.profile(&watch, "calls").state(), State::Normal);
     stage.run_ok(1, "calls", &deviation());
+    watch.forget(key).expect("nobody uses it");
+    assert!(!path.exists());
     let calls: Vec<_> = watch
         .finish()
         .of("anomaly", key)

@@ -195,7 +195,13 @@ impl Keeper {
         let Some(tenant) = self.engine.find(key) else {
             // All that an evicted profile can lose is its file.
             return match op {
-                types::ebph_op::EBPH_OP_RESET => self.forget_evicted(&mut state, key),
+                types::ebph_op::EBPH_OP_RESET => {
+                    let files = state.files.take_key(key);
+                    if files.is_empty() {
+                        return Err(Error::NoSuchProfile(key));
+                    }
+                    remove_all(files)
+                }
                 _ => Err(Error::NoSuchProfile(key)),
             };
         };
@@ -249,8 +255,10 @@ impl Keeper {
             }
         }
         match (&known.name, known.identity()) {
-            (Some(name), Some(identity)) => remove_all(state.files.take_content(name, identity)),
-            _ => remove_all(state.files.take_key(key)),
+            (Some(name), Some(identity)) => {
+                self.forget_files(state.files.take_content(name, identity))
+            }
+            _ => self.forget_files(state.files.take_key(key)),
         }
     }
 
@@ -259,7 +267,18 @@ impl Keeper {
         if files.is_empty() {
             return Err(Error::NoSuchProfile(key));
         }
-        remove_all(files)
+        self.forget_files(files)
+    }
+
+    /// Removes files, and what their profiles were while they were normal.
+    fn forget_files(&self, files: Vec<PathBuf>) -> Result<()> {
+        // Without a folder there are none.
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        // All that can be removed is, whatever one of them meets.
+        let removed: Vec<_> = files.iter().map(|file| store.discard(file)).collect();
+        removed.into_iter().collect()
     }
 
     /// Removes a file that is of no use any more, and what the kernel has of it.
