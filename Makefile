@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection lint fmt verifier package minimal-versions deny bench bench-report figures
+.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection fuzz lint fmt verifier package minimal-versions deny bench bench-report figures
 
 CARGO ?= cargo
 
@@ -32,7 +32,7 @@ test: test-deps ## every test: unit, documentation, differential, live kernel
 test-unit: test-deps ## the tests that need no privileges
 	$(CARGO) build --locked --example monitor
 	$(CARGO) test --locked --lib --example monitor
-	$(CARGO) test --locked --test formats --test inspect_cli --test bench_report
+	$(CARGO) test --locked --test corpora --test formats --test inspect_cli --test bench_report
 	$(CARGO) test --locked --doc
 
 test-live: test-deps ## the live kernel tests alone
@@ -52,8 +52,14 @@ detection: test-deps ## train real services, abuse them, and measure what is det
 	@scripts/detection-deps.sh
 	$(CARGO) test --locked --test detection -- $(DETECTION)
 
+# Builds as whoever fuzzes, and runs so: nothing of it needs privileges.
+FUZZ_RUNS ?= 10000000
+fuzz: deps ## feed made-up bytes to what reads the ring, profiles and traces, and to the detector: FUZZ_RUNS, FUZZ_TARGETS
+	env -u CARGO_TARGET_$(TRIPLE)_RUNNER scripts/fuzz.sh $(FUZZ_RUNS) $(FUZZ_TARGETS)
+
 lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test detection --test kernels --bench report -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
@@ -62,6 +68,7 @@ lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
 
 fmt: ## format Rust and C
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	clang-format -i $(C_SOURCES)
 
 verifier: test-deps ## instructions that the verifier walked, per program

@@ -98,6 +98,8 @@ pub mod detector;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod guardian;
 mod kernel;
 mod key;

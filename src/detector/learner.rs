@@ -97,13 +97,13 @@ impl Learner {
 
     /// A program starts in a new thread state.
     pub(super) fn exec(&mut self, profile: usize) -> Thread {
-        self.execs += 1;
+        count(&mut self.execs);
         Thread::new(profile, self.epoch)
     }
 
     /// A process left the program, by exit or by exec.
     pub(super) fn end(&mut self) {
-        self.ended += 1;
+        count(&mut self.ended);
     }
 
     /// Learns and judges one call that is to be recorded.
@@ -136,7 +136,7 @@ impl Learner {
         verdict.did |= if has_row {
             self.train(id, &thread.window, train, now, limits)
         } else {
-            self.unlearnt += 1;
+            count(&mut self.unlearnt);
             self.incomplete = true;
             Did::NO_ROW
         };
@@ -160,10 +160,10 @@ impl Learner {
     }
 
     fn train(&mut self, id: u8, window: &Window, novel: u8, now: u64, limits: &Limits) -> Did {
-        self.train_count += 1;
+        count(&mut self.train_count);
         if novel != 0 {
             self.planes.learn(id, window);
-            self.sequences += 1;
+            self.sequences = (self.sequences + 1).min(u64::MAX >> SEQUENCES_SHIFT);
             self.last_mod_count = 0;
             let thaw = if self.frozen {
                 self.thaw()
@@ -172,7 +172,7 @@ impl Learner {
             };
             return Did::NOVEL | thaw;
         }
-        self.last_mod_count += 1;
+        count(&mut self.last_mod_count);
         if !self.frozen && self.has_settled(limits) {
             self.freeze(now, limits)
         } else {
@@ -199,7 +199,7 @@ impl Learner {
         verdict.missed = missed;
         verdict.lfc = thread.locality.push(missed != 0);
         if missed != 0 {
-            self.anomalies += 1;
+            count(&mut self.anomalies);
             thread.anomalies += 1;
             verdict.did |= Did::ANOMALY;
             verdict.anomalies = self.anomalies;
@@ -338,6 +338,11 @@ impl Learner {
             rows,
         })
     }
+}
+
+/// Adds one to a count, of which nobody knows how far it was when the profile came from elsewhere.
+fn count(count: &mut u64) {
+    *count = count.saturating_add(1);
 }
 
 /// The verdict on a command that cannot be carried out.

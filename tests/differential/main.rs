@@ -2,14 +2,15 @@
 //!
 //! Random and hostile sequences of calls, forks, signals and commands are fed to
 //! both: to the very header that the live hook runs, by way of a replay program
-//! in the kernel, and to `ebph::Detector`. Every verdict is compared, and every
-//! now and then all that the profiles hold. It counts what was reached, and
-//! fails if anything never was.
+//! in the kernel, to `ebph::Detector`, and to the naive model that the detector
+//! is fuzzed against. Every verdict is compared, and every now and then all that
+//! the profiles hold. It counts what was reached, and fails if anything never was.
 //!
 //! Needs root. `EBPH_DIFF_CALLS` sets how many calls are made, a million if it
 //! is not set; `EBPH_DIFF_SEED` repeats a run.
 
 mod coverage;
+mod naive;
 mod preset;
 mod scenario;
 mod shrink;
@@ -23,6 +24,7 @@ use ebph::detector::{Op, Step, TaskId, Verdict};
 use ebph::{Detector, KernelReplay, Profile};
 
 use coverage::Coverage;
+use naive::Naive;
 use preset::{PRESETS, Rng, Setup};
 use scenario::{Scenario, abyss, profile_id};
 
@@ -32,6 +34,8 @@ const CALLS: u64 = 1_000_000;
 const SEED: u64 = 0x0ddba11;
 /// Most steps that the kernel takes at a time.
 const CHUNK: u64 = 65_536;
+/// Calls that the kernel looks at together.
+const WINDOW: u8 = 9;
 /// Calls of one scenario.
 const SCENARIO: u64 = 12_000;
 /// How long to look for a shorter sequence.
@@ -75,8 +79,11 @@ fn more_handlers_than_can_be_counted() {
     let (setup, steps) = abyss();
     let mut detector = setup.detector();
     let mut kernel = open(&setup);
+    let mut naive = Naive::new(setup.limits, setup.profiles, setup.rows, WINDOW);
     for chunk in steps.chunks(CHUNK as usize) {
         let expected: Vec<Verdict> = chunk.iter().map(|step| detector.apply(step)).collect();
+        let plainly: Vec<Verdict> = chunk.iter().map(|step| naive.apply(step)).collect();
+        assert_eq!(first_difference(&plainly, &expected), None);
         let verdicts = kernel.run(chunk).expect("the replay runs");
         let at = first_difference(&expected, &verdicts);
         assert_eq!(at, None, "{:?}", at.map(|at| (expected[at], verdicts[at])));
@@ -110,6 +117,7 @@ fn play(
 ) -> Result<u64, String> {
     let setup = scenario.setup().clone();
     let mut kernel = open(&setup);
+    let mut naive = Naive::new(setup.limits, setup.profiles, setup.rows, WINDOW);
     let mut history = Vec::new();
     let mut made = 0;
     while made < calls {
@@ -124,10 +132,17 @@ fn play(
             let step = scenario.choose();
             let before = acting_task(&step).and_then(|task| scenario.detector().task(task));
             let verdict = scenario.take(&step);
+            let plainly = naive.apply(&step);
+            if plainly != verdict {
+                return Err(format!("{step:?}: {plainly:?} expected, not {verdict:?}"));
+            }
             coverage.note(&setup, &step, &verdict, before, scenario.detector());
             made += u64::from(matches!(step.op, Op::Call { .. }));
             history.push(step);
             expected.push(verdict);
+        }
+        if let Some(difference) = naive.differs(scenario.detector()) {
+            return Err(format!("after {} steps, {difference}", history.len()));
         }
         let verdicts = kernel
             .run(&history[begin..])

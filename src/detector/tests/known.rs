@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::profile::{Profile, State};
 use crate::syscall::Symbol;
 
-use super::super::{Command, Detector, Interrupted};
+use super::super::{Command, Detector, Did, Interrupted};
 use super::{Rig, key, restart_syscall, sigreturn};
 
 const SP: u64 = 0;
@@ -70,6 +70,40 @@ fn by_definition(window: usize, normal: &[Vec<u32>], trace: &[u32]) -> Score {
 
 fn traces() -> impl Strategy<Value = Vec<Vec<u32>>> {
     prop::collection::vec(prop::collection::vec(0_u32..9, 0..40), 1..6)
+}
+
+/// Check that counts which can go no further, as a file may have them, stay where they are.
+#[test]
+fn counts_at_their_end() {
+    let text = learnt(9, &[vec![4, 2]]).to_json();
+    let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (name, count) in file["counts"].as_object_mut().unwrap() {
+        let most = if name == "sequences" {
+            u64::MAX >> 8
+        } else {
+            u64::MAX
+        };
+        *count = most.into();
+    }
+    let profile = Profile::from_json(file.to_string().as_bytes()).unwrap();
+    let mut detector = Detector::new(never()).with_max_rows(2);
+    let id = detector.add_known(&profile);
+    let task = detector.spawn(id);
+    // Known, an anomaly that is new, and one without a row.
+    let did = [4, 2, 2, 66].map(|number| detector.call(task, Symbol::raw(number), SP, NOW).did);
+    assert!(did[2].contains(Did::ANOMALY | Did::NOVEL) && did[3].contains(Did::NO_ROW));
+    detector.exit(task);
+    let after = detector.profile(id).unwrap();
+    assert_eq!(after.sequences(), u64::MAX >> 8);
+    let counts = [
+        after.train_count(),
+        after.anomalies(),
+        after.unlearnt(),
+        after.execs(),
+        after.processes_ended(),
+        after.basis(),
+    ];
+    assert_eq!(counts, [u64::MAX; 6]);
 }
 
 proptest! {

@@ -184,6 +184,25 @@ fn execs() {
     assert_eq!(events(&text)[2..], became);
 }
 
+/// Check that where several threads may be the one whose exec came back, it is the same each time.
+#[test]
+fn several_execs() {
+    let mut text = String::new();
+    for thread in 8..=12 {
+        text += &format!(
+            "7 clone(child_stack=0x4, flags=CLONE_VM|CLONE_SIGHAND|CLONE_THREAD) = {thread}\n"
+        );
+    }
+    for thread in (8..=12).rev() {
+        text += &format!("{thread} execve(\"/{thread}\", [], 0x7f <unfinished ...>\n");
+    }
+    text += "7 <... execve resumed>) = 0\n";
+    for _ in 0..20 {
+        let all = events(&text);
+        assert!(all.contains(&"7 exec /8".to_owned()), "{all:?}");
+    }
+}
+
 /// Check that only a handler that is set makes a frame, in all threads of a process and in the
 /// children that have a copy, until an exec.
 #[test]

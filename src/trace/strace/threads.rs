@@ -373,17 +373,18 @@ impl Threads {
         });
     }
 
-    /// Another thread of the same process that is inside an exec.
+    /// Another thread of the same process that is inside an exec; of several the one with the
+    /// lowest id, since the same trace is to mean the same each time.
     pub(super) fn in_exec_beside(&self, id: u32) -> Option<u32> {
         let process = self.threads.get(&id)?.process;
         let in_exec = |thread: &Thread| {
             let open = thread.open.as_ref();
             open.is_some_and(|open| matches!(open.purpose, Purpose::Exec(_)))
         };
-        let mut all = self.threads.iter();
-        let found = all
-            .find(|(other, thread)| **other != id && thread.process == process && in_exec(thread));
-        found.map(|(id, _)| *id)
+        let others = self.threads.iter().filter(|(other, thread)| {
+            **other != id && thread.process == process && in_exec(thread)
+        });
+        others.map(|(id, _)| *id).min()
     }
 
     /// A thread entered a call that makes another.
