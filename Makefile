@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection fuzz lint fmt verifier package minimal-versions deny bench bench-report figures
+.PHONY: help deps test-deps demo test test-unit test-live test-kernels test-arm64 instructions detection fuzz miri lint fmt verifier package minimal-versions deny bench bench-report figures
 
 CARGO ?= cargo
 
@@ -56,6 +56,12 @@ detection: test-deps ## train real services, abuse them, and measure what is det
 FUZZ_RUNS ?= 10000000
 fuzz: deps ## feed made-up bytes to what reads the ring, profiles and traces, and to the detector: FUZZ_RUNS, FUZZ_TARGETS
 	env -u CARGO_TARGET_$(TRIPLE)_RUNNER scripts/fuzz.sh $(FUZZ_RUNS) $(FUZZ_TARGETS)
+
+# What touches neither the kernel nor the clock since boot, which Miri does not know.
+MIRI ?= detector::tests::learning detector::tests::signals detector::tests::tasks key:: limits:: event::decode
+miri: deps ## the pure modules in an interpreter that sees undefined behaviour: MIRI="names of tests"
+	env -u CARGO_TARGET_$(TRIPLE)_RUNNER MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=1 \
+		$(CARGO) +nightly miri test --locked --lib -- $(MIRI)
 
 lint: deps ## formatting, clippy, documentation, C formatting, arm64 compile
 	$(CARGO) fmt --check

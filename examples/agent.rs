@@ -66,7 +66,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     if let Some(found) = monitor.profiles()?.find(is_it) {
         eprintln!("agent: {} is {}", service.display(), found.state());
         let whole = monitor.export(found.key())?.unwrap_or(found);
-        whole.write_to(&folder.join("service.json"))?;
+        whole.write_to(folder.join("service.json"))?;
     }
     monitor.stop()?; // saves what is in the folder
     if asked || status.success() {

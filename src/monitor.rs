@@ -272,7 +272,7 @@ impl Monitor {
     /// # let monitor = ebph::Monitor::builder().start()?;
     /// let key = monitor.key_of("/usr/sbin/nginx")?;
     /// match monitor.export(key)? {
-    ///     Some(profile) => profile.write_to("nginx.json".as_ref())?,
+    ///     Some(profile) => profile.write_to("nginx.json")?,
     ///     None => eprintln!("nginx has not run yet"),
     /// }
     /// # Ok::<(), ebph::Error>(())
@@ -305,7 +305,7 @@ impl Monitor {
     /// use ebph::{Monitor, Profile};
     ///
     /// # let monitor = Monitor::builder().start()?;
-    /// let profile = Profile::read_from("nginx.json".as_ref())?;
+    /// let profile = Profile::read_from("nginx.json")?;
     /// let imported = monitor.import(&profile)?;
     /// if !imported.unchanged {
     ///     eprintln!("another build of nginx: it trains on from what is known");

@@ -219,7 +219,7 @@ fn keep_normal(path: &Path, next: &Profile) -> Result<()> {
         return Ok(());
     }
     match file::read(path, libc::O_NOFOLLOW) {
-        Ok(last) if last.state() == State::Normal => last.write_to(&path.with_extension(NORMAL)),
+        Ok(last) if last.state() == State::Normal => last.write_to(path.with_extension(NORMAL)),
         Err(FormatError::Unreadable { cause }) if cause.kind() != io::ErrorKind::NotFound => {
             // It may be a normal one.
             Err(Error::io(format!("reading profile {}", path.display()))(

@@ -26,7 +26,7 @@ struct File {
 impl File {
     fn new(profile: &Profile) -> Self {
         let file = Self::empty();
-        profile.write_to(&file.path()).expect("it can be written");
+        profile.write_to(file.path()).expect("it can be written");
         file
     }
 
@@ -225,7 +225,7 @@ fn windows_that_were_there() {
 
     // By distance and the two calls: the windows that were there, oldest call first.
     let mut made: BTreeMap<(usize, String, String), BTreeSet<Vec<String>>> = BTreeMap::new();
-    let profile = Profile::read_from(&file.path()).expect("replay wrote it");
+    let profile = Profile::read_from(file.path()).expect("replay wrote it");
     let names: BTreeMap<u32, String> = profile
         .symbols()
         .map(|symbol| (symbol.number(), symbol.to_string()))

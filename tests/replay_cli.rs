@@ -48,7 +48,7 @@ impl Folder {
     }
 
     pub fn profile(&self, name: &str) -> Profile {
-        Profile::read_from(&self.path(name)).expect("replay wrote it")
+        Profile::read_from(self.path(name)).expect("replay wrote it")
     }
 }
 

@@ -61,11 +61,12 @@ impl Container {
     ///
     /// let id = "4f66ad9a9b2e7c0f1d3b5a79c8e0f2d4b6a8091c3e5f7a9b0d2c4e6f8a1b3c5d";
     /// let path = format!("/system.slice/docker-{id}.scope");
-    /// let container = Container::of_cgroup(path.as_ref()).unwrap();
+    /// let container = Container::of_cgroup(path).unwrap();
     /// assert_eq!(container.runtime, Some(Runtime::Docker));
     /// assert_eq!(container.id, id);
     /// ```
-    pub fn of_cgroup(path: &Path) -> Option<Self> {
+    pub fn of_cgroup(path: impl AsRef<Path>) -> Option<Self> {
+        let path = path.as_ref();
         let names: Vec<&[u8]> = path
             .as_os_str()
             .as_bytes()
@@ -126,7 +127,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     fn of(path: &str) -> Option<(Option<Runtime>, String)> {
-        Container::of_cgroup(path.replace("ID", ID).as_ref())
+        Container::of_cgroup(path.replace("ID", ID))
             .map(|container| (container.runtime, container.id))
     }
 
@@ -172,7 +173,7 @@ mod tests {
     fn nested() {
         let inner = ID.replace('0', "f");
         let path = format!("/docker/{ID}/system.slice/docker-{inner}.scope");
-        assert_eq!(Container::of_cgroup(path.as_ref()).unwrap().id, inner);
+        assert_eq!(Container::of_cgroup(path).unwrap().id, inner);
     }
 
     /// Check that what only resembles a container is none.

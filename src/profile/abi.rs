@@ -23,7 +23,7 @@ impl Profile {
     /// ```no_run
     /// use ebph::{Abi, Profile};
     ///
-    /// let profile = Profile::read_from("nginx-of-the-arm-box.json".as_ref())?;
+    /// let profile = Profile::read_from("nginx-of-the-arm-box.json")?;
     /// let (profile, left_out) = profile.for_abi(Abi::NATIVE);
     /// eprintln!("{} calls have no counterpart here", left_out.len());
     /// # Ok::<(), ebph::Error>(())

@@ -50,9 +50,9 @@ impl Profile {
     /// ```no_run
     /// use ebph::Profile;
     ///
-    /// let one = Profile::read_from("web1/nginx.json".as_ref())?;
-    /// let other = Profile::read_from("web2/nginx.json".as_ref())?;
-    /// one.merge(&other)?.write_to("nginx.json".as_ref())?;
+    /// let one = Profile::read_from("web1/nginx.json")?;
+    /// let other = Profile::read_from("web2/nginx.json")?;
+    /// one.merge(&other)?.write_to("nginx.json")?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn merge(&self, other: &Self) -> Result<Self, MergeError> {

@@ -21,7 +21,8 @@ impl Profile {
     ///
     /// [`Error::Io`] if it cannot be written, for want of space, say, or because what is there is no
     /// regular file; it is then as it was.
-    pub fn write_to(&self, path: &Path) -> Result<()> {
+    pub fn write_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
@@ -35,7 +36,8 @@ impl Profile {
     /// # Errors
     ///
     /// [`Error::ProfileFile`] if what is there is no profile, [`Error::Io`] if it cannot be read.
-    pub fn read_from(path: &Path) -> Result<Self> {
+    pub fn read_from(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         read(path, 0).map_err(|error| match error {
             FormatError::Unreadable { cause } => Error::Io {
                 what: format!("reading profile {}", path.display()),

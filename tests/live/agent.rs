@@ -42,14 +42,14 @@ fn ends_and_goes_on() {
     let service = stage.file("service", "#!/bin/sh\necho at work\nexec sleep 1000\n");
     let told = run(&folder, &service);
     assert!(told.contains("is training"), "{told}");
-    let exported = Profile::read_from(&folder.join("service.json")).expect("it was exported");
+    let exported = Profile::read_from(folder.join("service.json")).expect("it was exported");
     assert_eq!(exported.script(), Some(&*service));
     let first = exported.train_count();
     assert!(first > 0);
 
     let told = run(&folder, &service);
     assert!(told.contains("loaded: "), "{told}");
-    let exported = Profile::read_from(&folder.join("service.json")).expect("it was exported");
+    let exported = Profile::read_from(folder.join("service.json")).expect("it was exported");
     // Not twice as many: the shell may be ended before or after it executes `sleep`.
     assert!(exported.train_count() > first);
 }

@@ -297,7 +297,7 @@ fn a_kill_loses_no_more_than_an_interval() {
         let entries = fs::read_dir(&folder).ok()?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let name = names.into_iter().find(|name| name.starts_with("calls-"))?;
-        let profile = Profile::read_from(&folder.join(name)).ok()?;
+        let profile = Profile::read_from(folder.join(name)).ok()?;
         (profile.state() == State::Normal).then_some(())
     });
     part.kill().expect("it is our child");

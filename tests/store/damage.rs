@@ -15,7 +15,7 @@ use crate::{content, names, scratch, small};
 /// A store with one good profile, whose file is called `good.json`.
 fn store_with_one(folder: &Path) -> Store {
     let store = Store::open(folder).unwrap();
-    small().write_to(&folder.join("good.json")).unwrap();
+    small().write_to(folder.join("good.json")).unwrap();
     store
 }
 
@@ -156,9 +156,9 @@ fn not_files() {
 fn read_by_name() {
     let (scratch, _) = scratch();
     let path = |name: &str| scratch.path().join(name);
-    small().write_to(&path("real.json")).unwrap();
+    small().write_to(path("real.json")).unwrap();
     symlink("real.json", path("link.json")).unwrap();
-    let read = Profile::read_from(&path("link.json")).unwrap();
+    let read = Profile::read_from(path("link.json")).unwrap();
     assert_eq!(content(&read), content(&small()));
     mknodat(
         CWD,
@@ -169,13 +169,13 @@ fn read_by_name() {
     )
     .unwrap();
     for (name, why) in [("fifo", "named pipe"), (".", "directory")] {
-        let error = Profile::read_from(&path(name)).unwrap_err();
+        let error = Profile::read_from(path(name)).unwrap_err();
         assert!(matches!(error, Error::ProfileFile { .. }), "{error}");
         assert!(error.to_string().contains(why), "{error}");
     }
-    let error = Profile::read_from("/dev/zero".as_ref()).unwrap_err();
+    let error = Profile::read_from("/dev/zero").unwrap_err();
     assert!(error.to_string().contains("but a device"), "{error}");
-    let error = Profile::read_from(&path("gone")).unwrap_err();
+    let error = Profile::read_from(path("gone")).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
 }
 

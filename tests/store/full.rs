@@ -45,8 +45,8 @@ fn root_full_disk() {
         let loaded = store.load().unwrap();
         assert!(loaded.set_aside.is_empty());
         assert_eq!(content(&loaded.profiles[0].profile), content(&old));
-        assert!(new.write_to(&disk.join("x.json")).is_err());
-        assert!(Profile::read_from(&disk.join("x.json")).is_err());
+        assert!(new.write_to(disk.join("x.json")).is_err());
+        assert!(Profile::read_from(disk.join("x.json")).is_err());
     });
     thread.join().unwrap();
 }
