@@ -35,7 +35,7 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
     let skeleton = out.join("ebph.skel.rs");
     compile(&skeleton).or_else(|problem| match env::var_os("DOCS_RS") {
-        Some(_) => names(&skeleton).map_err(|error| error.to_string()),
+        Some(_) => names(&skeleton, &problem).map_err(|error| error.to_string()),
         None => Err(problem),
     })
 }
@@ -45,8 +45,9 @@ fn target(what: &str) -> String {
 }
 
 /// In place of a skeleton, where only documentation is made, which looks at names and at no body of
-/// a function: types that have the names of the generated ones, and nothing in them.
-fn names(skeleton: &Path) -> std::io::Result<()> {
+/// a function: types that have the names of the generated ones, and nothing in them. Whoever compiles
+/// ebph, to document what uses it, is told the problem.
+fn names(skeleton: &Path, problem: &str) -> std::io::Result<()> {
     let mut types = vec!["bss".to_owned(), "rodata".to_owned()];
     for header in fs::read_dir("include/ebph")? {
         let text = fs::read_to_string(header?.path())?;
@@ -59,7 +60,8 @@ fn names(skeleton: &Path) -> std::io::Result<()> {
                 .map(|three| three[1].to_owned()),
         );
     }
-    let mut text = String::from(
+    let mut text = format!("#[cfg(not(doc))] compile_error!({problem:?});\n");
+    text.push_str(
         "pub struct EbphSkelBuilder; pub struct OpenEbphSkel<'a>(&'a ()); pub struct EbphSkel<'a>(&'a ());
         #[allow(non_camel_case_types)] pub mod types {",
     );
